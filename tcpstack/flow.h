@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Flow tables: fixed records, found by a keyed hash of the 5-tuple or by a
+ * handle of index and generation. One table for each protocol.
+ *
+ * The table is one mapping made at start; untouched records cost no memory.
+ * Records are recycled last-in first-out, so the working set stays small.
+ * A record's generation moves when it is freed: a stale handle finds nothing.
+ */
+#ifndef SLUICE_TCPSTACK_FLOW_H
+#define SLUICE_TCPSTACK_FLOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "src/base/dlist.h"
+#include "src/base/siphash.h"
+#include "tcpstack/addr.h"
+#include "tcpstack/loop.h"
+
+/**
+ * struct flow_key - what identifies a flow, as the guest sees it
+ * @guest:	the guest's address and port (ICMP echo: identifier)
+ * @remote:	the address and port it talks to, before translation
+ */
+struct flow_key {
+	struct endpoint guest;
+	struct endpoint remote;
+};
+
+struct flow_id {
+	uint32_t index;
+	uint32_t gen;
+};
+
+/**
+ * struct flow - the first member of every protocol's flow record
+ * @id:		own handle
+ * @hash:	of @key; the bucket is its low bits
+ * @hash_next:	index + 1 of the next record in the bucket, 0 = none
+ * @fd:		the host socket, -1 = none; owned by the flow
+ * @live:	allocated
+ * @inbound:	opened from the host's side
+ * @age:	in the table's list of flows, least recently used first
+ * @key:	5-tuple less the protocol
+ * @host:	where the host socket goes: the translated remote
+ */
+struct flow {
+	struct flow_id id;
+	uint32_t hash;
+	uint32_t hash_next;
+	int fd;
+	bool live;
+	bool inbound;
+	struct dlist age;
+	struct flow_key key;
+	struct endpoint host;
+	uint64_t opened_ns;
+	uint64_t used_ns;
+	uint64_t tx_bytes, rx_bytes; /* payload, guest to host and back */
+};
+
+struct flow_table {
+	uint8_t *records;
+	uint32_t record_size;
+	uint32_t cap;
+	uint32_t used;
+	uint32_t touched;  /* records that were ever in use */
+	uint32_t free_top; /* index + 1 of the free record to use next */
+	uint32_t *buckets; /* index + 1 of the first record */
+	uint32_t bucket_mask;
+	struct siphash_key key;
+	struct dlist by_age;
+};
+
+/* flow.c */
+int flow_table_init(struct flow_table *t, uint32_t cap, uint32_t record_size,
+		    const struct siphash_key *key);
+void flow_table_fini(struct flow_table *t);
+struct flow *flow_alloc(struct flow_table *t, const struct flow_key *key, uint64_t now_ns);
+void flow_free(struct flow_table *t, struct flow *f);
+struct flow *flow_find(struct flow_table *t, const struct flow_key *key);
+struct flow *flow_get(struct flow_table *t, struct flow_id id);
+struct flow *flow_oldest(struct flow_table *t);
+struct flow *flow_next(const struct flow_table *t, const struct flow *after);
+void flow_touch(struct flow_table *t, struct flow *f, uint64_t now_ns);
+
+static inline uint64_t flow_token(const struct flow *f, enum token_kind kind)
+{
+	return token_make(kind, f->id.gen, f->id.index);
+}
+
+static inline struct flow *flow_of_token(struct flow_table *t, uint64_t token)
+{
+	return flow_get(t, (struct flow_id){ token_index(token), token_gen(token) });
+}
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of a stack, for the files of this folder only.
+ *
+ * A frame's way:  stack_input -> eth.c -> frame.c -> { arp, icmp, udp, tcp_in }
+ * A socket's way: loop_wait -> *_event (marks the flow dirty) -> stack_run ->
+ *		   { tcp_rx, udp, ping, dns } -> out.c or port frames
+ *
+ * Work is found on dirty lists and timers, never by walking a table.
+ */
+#ifndef SLUICE_TCPSTACK_PRIV_H
+#define SLUICE_TCPSTACK_PRIV_H
+
+#include "arena/arena.h"
+#include "src/base/log.h"
+#include "tcpstack/flow.h"
+#include "tcpstack/frame.h"
+#include "tcpstack/loop.h"
+#include "tcpstack/out.h"
+#include "tcpstack/stack.h"
+#include "tcpstack/timer.h"
+
+/* Each module's own state; allocated by its init, opaque to the others. */
+struct tcp;
+struct udp;
+struct ping;
+struct dns;
+
+struct stack {
+	struct stack_config cfg;
+	struct stack_env env;
+	struct loop *loop;
+	struct arena *arena;
+
+	/* The port, while a driver is attached. */
+	const struct port_ops *port; /* NULL = none */
+	void *port_ctx;
+	struct port_caps caps;
+
+	struct tcp *tcp;
+	struct udp *udp;
+	struct ping *ping;
+	struct dns *dns;
+
+	/* out.c */
+	struct pool *out_small, *out_large;
+	struct dlist out_waiting;
+	uint32_t out_waiting_count;
+	bool rx_starved; /* rx_alloc() said -ENOBUFS since the last refill */
+
+	bool guest_mac_known; /* learnt from its first frame */
+	struct siphash_key hash_key;
+	struct stack_counters n;
+};
+
+static inline uint64_t stack_now(const struct stack *st)
+{
+	return loop_now(st->loop);
+}
+
+static inline void stack_drop(struct stack *st, enum drop_reason reason)
+{
+	counter_inc(&st->n.drops[reason]);
+}
+
+/*
+ * Modules. Each *_init() takes all memory that the module will ever use and
+ * registers its token; *_input() handles one checked packet and never keeps
+ * it, but for tcp_input(); *_run() does the work that events have marked.
+ */
+
+/* arp.c, icmp.c */
+void arp_input(struct stack *st, const struct tx_frame *frame, uint16_t l3);
+void icmp_input(struct stack *st, const struct packet *pkt);
+void icmp_send_unreachable(struct stack *st, const struct packet *pkt, uint8_t code);
+
+/* policy.c: may a flow go to @dst, and where is that on the host? */
+enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,
+				  struct endpoint *host);
+
+/* tcp.c and its siblings */
+int tcp_init(struct stack *st);
+void tcp_fini(struct stack *st);
+enum tx_verdict tcp_input(struct stack *st, const struct packet *pkt);
+void tcp_run(struct stack *st);
+void tcp_port_changed(struct stack *st, bool up);
+void tcp_rx_refilled(struct stack *st);
+void tcp_dump(const struct stack *st, FILE *out);
+
+/* udp.c */
+int udp_init(struct stack *st);
+void udp_fini(struct stack *st);
+void udp_input(struct stack *st, const struct packet *pkt);
+void udp_run(struct stack *st);
+void udp_rx_refilled(struct stack *st);
+void udp_dump(const struct stack *st, FILE *out);
+
+/* ping.c: ICMP echo through ping sockets */
+int ping_init(struct stack *st);
+void ping_fini(struct stack *st);
+void ping_input(struct stack *st, const struct packet *pkt, uint16_t id);
+void ping_run(struct stack *st);
+
+/* dhcp.c: called by udp_input() for port 67 */
+void dhcp_input(struct stack *st, const struct packet *pkt);
+
+/* dns.c: called by udp_input() for port 53 of our DNS address */
+int dns_init(struct stack *st);
+void dns_fini(struct stack *st);
+void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port);
+void dns_run(struct stack *st);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The user-mode NAT: frames of one guest on one side, host sockets on the
+ * other. This header is all that the rest of the program sees of it.
+ *
+ * A stack belongs to one network worker; every function here is called by that
+ * thread unless it says otherwise. All memory is taken by stack_new(); from
+ * then on neither the stack nor its modules call the allocator.
+ *
+ * One cycle of the worker:
+ *
+ *	loop_wait(stack_loop(st), may_sleep)	wait, read the clock, take events
+ *	stack_input(st, frame) ...		for each frame the guest sent
+ *	stack_run(st)				send batches, receive, fire timers
+ *
+ * after which the port publishes what it was given. stack_input() only
+ * collects bulk payload: the one send for each flow and batch happens in
+ * stack_run().
+ */
+#ifndef SLUICE_TCPSTACK_STACK_H
+#define SLUICE_TCPSTACK_STACK_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "src/base/counter.h"
+#include "tcpstack/addr.h"
+#include "tcpstack/drop.h"
+#include "tcpstack/port.h"
+
+struct stack;
+struct loop;
+
+#define STACK_RESOLVERS_MAX 4
+
+/* Smallest and largest MTU that the guest can be given, bytes of IP packet. */
+#define STACK_MTU_MIN	  576
+#define STACK_MTU_MAX	  65520
+#define STACK_MTU_DEFAULT 65520
+
+/**
+ * struct stack_config - fixed for the life of a stack; copied by stack_new()
+ * @guest4, @gateway4, @dns4:	address plan, host order; DHCP hands it out
+ * @prefix4:			its prefix length
+ * @guest_mac, @our_mac:	Ethernet addresses
+ * @mtu:			of the guest's link, STACK_MTU_MIN..STACK_MTU_MAX
+ * @gateway_is_host:		traffic to the gateway address reaches 127.0.0.1
+ * @resolvers:			host resolvers in order of use, port included
+ * @hostname:			DHCP option 12, "" for none
+ * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time
+ * @max_conn_rate:		new TCP connections a second, 0 = no limit
+ * @sndbuf, @rcvbuf:		SO_SNDBUF/SO_RCVBUF of host sockets, 0 = the kernel's
+ * @congestion:			TCP_CONGESTION of host sockets, "" = the kernel's
+ * @no_peek_offset:		behave as on a kernel without SO_PEEK_OFF for TCP
+ */
+struct stack_config {
+	uint32_t guest4, gateway4, dns4;
+	uint8_t prefix4;
+	uint8_t guest_mac[6], our_mac[6];
+	uint16_t mtu;
+	bool gateway_is_host;
+	uint8_t nresolvers;
+	struct endpoint resolvers[STACK_RESOLVERS_MAX];
+	char hostname[64];
+	uint32_t max_tcp, max_udp, max_ping, max_dns;
+	uint32_t max_conn_rate;
+	uint32_t sndbuf, rcvbuf;
+	char congestion[16];
+	bool no_peek_offset;
+};
+
+/**
+ * struct stack_env - what the stack takes from outside, so that tests own it
+ * @now_ns:	monotonic time; read once a cycle, in loop_wait()
+ * @random:	fill @buf with @len random bytes
+ * @ctx:	handed to both
+ */
+struct stack_env {
+	uint64_t (*now_ns)(void *ctx);
+	void (*random)(void *ctx, void *buf, size_t len);
+	void *ctx;
+};
+
+/**
+ * struct stack_counters - single writer, any reader
+ *
+ * "tx" is guest to host and "rx" host to guest, as the guest's driver has it.
+ */
+struct stack_counters {
+	struct counter tx_frames, tx_bytes;
+	struct counter rx_frames, rx_bytes;
+	struct counter tx_batches;		       /* sends of collected TCP payload */
+	struct counter tx_batch_segs;		       /* segments that went into them */
+	struct counter tcp_tx_payload, tcp_rx_payload; /* bytes handed to / taken from sockets */
+	struct counter tcp_opened, tcp_established, tcp_refused, tcp_closed, tcp_reset;
+	struct counter tcp_active;	/* gauge */
+	struct counter tcp_retransmits; /* segments sent to the guest again */
+	struct counter udp_opened, udp_active, udp_tx, udp_rx;
+	struct counter ping_opened, ping_active, ping_tx, ping_rx;
+	struct counter dns_queries, dns_answers;
+	struct counter dhcp_acks;
+	struct counter syscalls; /* of the stack itself */
+	struct counter cycles;
+	struct counter parked_bytes; /* gauge: guest payload held back */
+	struct counter drops[DROP_REASON_COUNT];
+};
+
+/* stack.c */
+void stack_config_defaults(struct stack_config *cfg);
+int stack_config_check(const struct stack_config *cfg, char *why, size_t why_len);
+int stack_new(struct stack **out, const struct stack_config *cfg, const struct stack_env *env);
+void stack_free(struct stack *st);
+struct loop *stack_loop(struct stack *st);
+const struct stack_counters *stack_counters(const struct stack *st);
+void stack_port_up(struct stack *st, const struct port_ops *ops, void *ctx,
+		   const struct port_caps *caps);
+void stack_port_down(struct stack *st);
+enum tx_verdict stack_input(struct stack *st, const struct tx_frame *frame);
+void stack_run(struct stack *st);
+void stack_rx_refilled(struct stack *st);
+void stack_dump_flows(const struct stack *st, FILE *out);
+
+#endif
