@@ -65,6 +65,9 @@ struct vm_result {
  * @console_out:	fd that takes what the serial console prints, -1 = nowhere
  * @escape:	Ctrl-A x on @console_in ends the VM (Ctrl-A Ctrl-A sends one Ctrl-A)
  * @thread_init:	runs first on each vCPU thread (seccomp); may be NULL; -errno stops
+ * @on_signal:	asked on the main thread before SIGTERM, SIGINT or SIGHUP ends the
+ *		VM; true = the signal was passed on to a command in the guest, the
+ *		VM goes on. May be NULL
  */
 struct vm_config {
 	uint64_t mem_size;
@@ -76,6 +79,8 @@ struct vm_config {
 	bool escape;
 	int (*thread_init)(void *ctx);
 	void *thread_ctx;
+	bool (*on_signal)(void *ctx, int signo);
+	void *signal_ctx;
 };
 
 /* vm.c */
