@@ -10,36 +10,18 @@
 #ifndef SLUICE_VMM_ACPI_H
 #define SLUICE_VMM_ACPI_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "virtio/mem.h"
 
-#define ACPI_MMIO_DEVICES_MAX 8
-
-/**
- * struct acpi_mmio_device - one virtio-mmio device (ACPI id LNRO0005)
- * @base:	guest physical address, below 4 GiB
- * @size:	bytes
- * @gsi:	its edge-triggered interrupt
- */
-struct acpi_mmio_device {
-	uint32_t base;
-	uint32_t size;
-	uint32_t gsi;
-};
-
 /**
  * struct acpi_config - what the machine has
- * @ncpus:	vCPUs; their local APIC ids are 0..@ncpus-1
- * @pci:	there is a PCI host bridge
- * @nmmio, @mmio:	virtio-mmio devices
+ * @vcpus:	their local APIC ids are 0..@vcpus-1
+ * @mmio_slots:	virtio-mmio slots in use, from slot 0 on
  */
 struct acpi_config {
-	uint32_t ncpus;
-	bool pci;
-	uint32_t nmmio;
-	struct acpi_mmio_device mmio[ACPI_MMIO_DEVICES_MAX];
+	unsigned vcpus;
+	unsigned mmio_slots;
 };
 
 /* acpi.c */

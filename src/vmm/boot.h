@@ -57,13 +57,15 @@ struct boot_entry {
  * @kernel:	path of a bzImage or of an ELF vmlinux
  * @initrd:	path of an initramfs, NULL for none
  * @cmdline:	kernel command line
- * @rsdp:	guest address of the ACPI RSDP, 0 for none
+ * @vcpus:	1..VCPUS_MAX, for the ACPI tables
+ * @mmio_slots:	virtio-mmio slots in use, from slot 0 on; for the ACPI tables
  */
 struct boot_config {
 	const char *kernel;
 	const char *initrd;
 	const char *cmdline;
-	uint64_t rsdp;
+	unsigned vcpus;
+	unsigned mmio_slots;
 };
 
 /* boot.c */
