@@ -52,7 +52,9 @@ enum drop_reason {
 #define X(id, name, text) DROP_##id,
 	DROP_REASONS(X)
 #undef X
-		DROP_REASON_COUNT
+		DROP_REASON_COUNT,
+	/* No reason to drop: what checks answer when all is well. Never counted. */
+	DROP_NONE = DROP_REASON_COUNT
 };
 
 /* drop.c */

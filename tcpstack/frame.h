@@ -91,12 +91,22 @@ uint32_t iov_slice(const struct iovec *iov, uint32_t cnt, uint32_t off, uint32_t
 void iov_write(const struct iovec *iov, uint32_t cnt, uint32_t off, const void *data, uint32_t len);
 void iov_read(const struct iovec *iov, uint32_t cnt, uint32_t off, void *data, uint32_t len);
 
-/* checksum.c: RFC 1071 */
+/*
+ * checksum.c: RFC 1071. A sum is kept in host order; csum_fold() is the
+ * complemented checksum as put_be16() stores it. A needs_csum frame's field
+ * holds the pseudo header's sum not complemented: csum_partial().
+ */
 uint32_t csum_add(uint32_t sum, const void *data, size_t len);
 uint32_t csum_add_iov(uint32_t sum, const struct iovec *iov, uint32_t cnt, uint32_t off,
 		      uint32_t len);
 uint32_t csum_pseudo(const struct ipaddr *src, const struct ipaddr *dst, uint8_t proto,
 		     uint32_t l4_len);
 uint16_t csum_fold(uint32_t sum);
+
+static inline uint16_t csum_partial(const struct ipaddr *src, const struct ipaddr *dst,
+				    uint8_t proto, uint32_t l4_len)
+{
+	return (uint16_t)~csum_fold(csum_pseudo(src, dst, proto, l4_len));
+}
 
 #endif

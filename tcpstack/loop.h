@@ -66,5 +66,6 @@ int loop_wait(struct loop *lp, bool may_sleep);
 uint64_t loop_now(const struct loop *lp);
 struct timer_wheel *loop_timers(struct loop *lp);
 int loop_fd(const struct loop *lp);
+uint64_t loop_syscalls(const struct loop *lp);
 
 #endif

@@ -15,6 +15,7 @@
 #include "src/base/log.h"
 #include "tcpstack/flow.h"
 #include "tcpstack/frame.h"
+#include "tcpstack/limits.h"
 #include "tcpstack/loop.h"
 #include "tcpstack/out.h"
 #include "tcpstack/stack.h"
@@ -43,13 +44,22 @@ struct stack {
 	struct dns *dns;
 
 	/* out.c */
-	struct pool *out_small, *out_large;
+	struct pool *out_small, *out_medium, *out_large;
 	struct dlist out_waiting;
 	uint32_t out_waiting_count;
+	uint16_t ip_id;	 /* of datagrams that may be fragments, RFC 6864 */
 	bool rx_starved; /* rx_alloc() said -ENOBUFS since the last refill */
 
-	bool guest_mac_known; /* learnt from its first frame */
+	/* eth.c: where frames to the guest go; the configured one until it has spoken */
+	uint8_t guest_mac[6];
+	bool guest_mac_known;
+
+	/* icmp.c: errors that may still be sent, RFC 1812 4.3.2.8 */
+	uint32_t icmp_tokens;
+	uint64_t icmp_tokens_ns;
+
 	struct siphash_key hash_key;
+	uint64_t loop_syscalls_seen;
 	struct stack_counters n;
 };
 
@@ -69,12 +79,13 @@ static inline void stack_drop(struct stack *st, enum drop_reason reason)
  * it, but for tcp_input(); *_run() does the work that events have marked.
  */
 
-/* arp.c, icmp.c */
+/* eth.c, arp.c, icmp.c */
+enum tx_verdict eth_input(struct stack *st, const struct tx_frame *frame);
 void arp_input(struct stack *st, const struct tx_frame *frame, uint16_t l3);
 void icmp_input(struct stack *st, const struct packet *pkt);
 void icmp_send_unreachable(struct stack *st, const struct packet *pkt, uint8_t code);
 
-/* policy.c: may a flow go to @dst, and where is that on the host? */
+/* policy.c: may a flow go to @dst, and where is that on the host? DROP_NONE: it may */
 enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,
 				  struct endpoint *host);
 

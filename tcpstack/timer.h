@@ -36,7 +36,8 @@ struct timer {
 };
 
 struct timer_wheel {
-	uint64_t tick; /* all timers at or before it have fired */
+	uint64_t tick;	 /* all timers at or before it have fired */
+	uint64_t target; /* where the run under way ends; = @tick outside of one */
 	uint32_t armed;
 	uint64_t occupied[TIMER_LEVELS]; /* a bit for each slot that is not empty */
 	struct dlist slots[TIMER_LEVELS][TIMER_SLOTS];

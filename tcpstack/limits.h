@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every number of policy in the stack, with its unit and where it comes from.
+ * Constants of a wire format stand with the format; what a user may change
+ * starts here as a default and lives in struct stack_config.
+ */
+#ifndef SLUICE_TCPSTACK_LIMITS_H
+#define SLUICE_TCPSTACK_LIMITS_H
+
+/* --- defaults of struct stack_config ------------------------------------ */
+
+/* Address plan: the one that QEMU's user network made customary. Host order. */
+#define LIMIT_GUEST4   0x0a00020fU /* 10.0.2.15 */
+#define LIMIT_GATEWAY4 0x0a000202U /* 10.0.2.2 */
+#define LIMIT_DNS4     0x0a000203U /* 10.0.2.3 */
+#define LIMIT_PREFIX4  24	   /* bits */
+
+/* Flows at one time. TCP and UDP flows cost the process a descriptor each. */
+#define LIMIT_TCP_FLOWS	  4096
+#define LIMIT_UDP_FLOWS	  1024
+#define LIMIT_PING_FLOWS  64
+#define LIMIT_DNS_QUERIES 256
+
+/* What stack_config_check() accepts: an index is 32 bits, a descriptor table a million. */
+#define LIMIT_FLOWS_MAX (1U << 20)
+
+/* New TCP connections a second; 0 = not limited. */
+#define LIMIT_CONN_RATE 0
+
+/* --- frames to the guest ------------------------------------------------- */
+
+/* Arena slots for frames that we originate: bytes of each (header included), how many. */
+#define LIMIT_OUT_SMALL_BYTES  256 /* TCP control, ARP, ICMP errors */
+#define LIMIT_OUT_SMALL_SLOTS  1024
+#define LIMIT_OUT_MEDIUM_BYTES 2048 /* an Ethernet MTU: DNS, DHCP, most UDP, fragments */
+#define LIMIT_OUT_MEDIUM_SLOTS 512
+#define LIMIT_OUT_LARGE_BYTES  (65535 + 18 + 111) /* PORT_FRAME_MAX and the slot's header */
+#define LIMIT_OUT_LARGE_SLOTS  64
+
+/*
+ * Frames that wait for receive buffers; the next one is dropped. A quarter of
+ * the small slots, so that a guest that stops taking cannot use up the arena.
+ */
+#define LIMIT_OUT_WAITING 256
+
+/* Hop limit of what we send, RFC 1700 "IP time to live". */
+#define LIMIT_TTL 64
+
+/* --- ICMP ---------------------------------------------------------------- */
+
+/*
+ * ICMP errors: a token bucket (RFC 1812 4.3.2.8). One each 10 ms in the long
+ * run, 50 in a burst: enough for a traceroute or a port scan by hand, too
+ * little to be a load.
+ */
+#define LIMIT_ICMP_ERROR_BURST	     50
+#define LIMIT_ICMP_ERROR_INTERVAL_NS 10000000ULL
+
+#endif
