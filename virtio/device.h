@@ -61,6 +61,8 @@ struct vdev_queue {
 struct vdev_transport_ops {
 	/* Configuration changed, or NEEDS_RESET was set: tell the driver. Any thread. */
 	void (*config_changed)(struct vdev *vdev);
+	/* Interrupt for queue @q where @calls_by_fn says that no eventfd does it. Any thread. */
+	void (*queue_call)(struct vdev *vdev, uint16_t q);
 };
 
 /**
@@ -71,6 +73,9 @@ struct vdev_transport_ops {
  * @status:	device status register; written under @lock, NEEDS_RESET by any
  *		thread through vdev_needs_reset()
  * @generation:	config generation, bumped at each change
+ * @started:	ops->start() succeeded and ops->stop() has not run; under @lock
+ * @calls_by_fn: set by the transport before ops->start() where the kernel does
+ *		not watch the call eventfds; see vdev_call_fd()
  */
 struct vdev {
 	const char *name;
@@ -86,11 +91,15 @@ struct vdev {
 	_Atomic uint8_t status;
 	_Atomic uint32_t generation;
 	bool started;
+	bool calls_by_fn;
 	pthread_mutex_t lock;
 	struct vdev_queue queue[VDEV_QUEUES_MAX];
 };
 
-/* device.c: all but vdev_needs_reset() are called with @lock held, or before the guest runs */
+/*
+ * device.c: called with @lock held, or before the guest runs, except the last
+ * three, which any thread may call and which take no lock of the device.
+ */
 int vdev_init(struct vdev *d, const struct gmem *mem, const uint16_t *queue_sizes,
 	      uint16_t nqueues);
 void vdev_fini(struct vdev *d);
@@ -102,5 +111,17 @@ int vdev_write_queue_ready(struct vdev *d, uint16_t q, bool ready);
 void vdev_reset(struct vdev *d);
 void vdev_needs_reset(struct vdev *d);
 void vdev_config_changed(struct vdev *d);
+void vdev_queue_call(void *vdev, uint16_t q);
+
+/**
+ * vdev_call_fd() - what a device puts into virtq.call_fd when it starts queue @q
+ *
+ * Return: the eventfd, or -1: interrupt by vdev_queue_call(), which is a
+ * vq_call_fn with the struct vdev as its context.
+ */
+static inline int vdev_call_fd(const struct vdev *d, uint16_t q)
+{
+	return d->calls_by_fn ? -1 : d->queue[q].call_fd;
+}
 
 #endif
