@@ -56,6 +56,7 @@ struct vq_config {
 	X(CHAIN_SHORT, "chain_short")	      /* fewer bytes than the device's header */           \
 	X(CHAIN_LONG, "chain_long")	      /* more bytes than the device takes */               \
 	X(CHAIN_CONTENT, "chain_content")     /* header fields contradict each other */            \
+	X(CHAIN_BUSY, "chain_busy")	      /* offered again while the device still has it */    \
 	X(AVAIL_GAP, "avail_gap")	      /* avail.idx ran ahead by more than the size */      \
 	X(RING_MEMORY, "ring_memory")	      /* a ring part is outside guest memory */
 
@@ -139,6 +140,7 @@ void vq_stop(struct virtq *q);
 uint16_t vq_pending(struct virtq *q);
 void vq_use(struct virtq *q, uint16_t head, uint32_t len);
 bool vq_publish(struct virtq *q);
+void vq_call(struct virtq *q);
 void vq_notify_off(struct virtq *q);
 bool vq_notify_on(struct virtq *q);
 void vq_fault(struct virtq *q, enum vq_fault fault);
