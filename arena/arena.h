@@ -60,7 +60,7 @@ struct pool_config {
  * struct arena_config - what arena_new() builds
  * @name:	for dumps; a literal
  * @pools:	@npools entries; read during arena_new() only
- * @hugepages:	ask for huge pages (falls back silently, arena_stats() tells)
+ * @hugepages:	ask for huge pages (falls back; arena_dump() tells)
  */
 struct arena_config {
 	const char *name;
