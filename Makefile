@@ -73,6 +73,8 @@ endef
 
 # --- the program ----------------------------------------------------------
 SLUICE := $(B)/sluice
+VERSION := 0.1.0
+$(B)/src/main.o: ALL_CPPFLAGS += -DSLUICE_VERSION='"$(VERSION)"'
 
 $(SLUICE): $(call obj_of,$(CLI)) $(LIB_VMM) $(LIB_VIRTIO) $(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_BASE)
 	$(call link,$^,$(LDLIBS))
@@ -102,20 +104,104 @@ STACK_RIG := $(call obj_of,$(filter-out tests/stack/test_%.c,$(STACK_SRC)))
 $(B)/tests/stack/test_%: $(B)/tests/stack/test_%.o $(STACK_RIG) $(libs_tcpstack)
 	$(call link,$^,-lcmocka)
 
-.PHONY: all clean help unit stack
+# --- programs for the guest and for load, static --------------------------
+# They run inside guests of any distribution, so they need no library there.
+LOAD := $(B)/load
+INIT := $(B)/guest/init
 
-all: $(SLUICE)		## build the program
+STATIC_CFLAGS = $(filter-out -fsanitize=%,$(ALL_CFLAGS))
 
-unit: $(UNIT_BIN)	## build and run the unit tests
-	$(Q)set -e; for t in $(UNIT_BIN); do echo "== $$t"; $$t; done
+$(B)/static/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC      $< (static)")
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(STATIC_CFLAGS) -MMD -MP -c -o $@ $<
 
-stack: $(STACK_BIN)	## build and run the stack rig tests
-	$(Q)set -e; for t in $(STACK_BIN); do echo "== $$t"; $$t; done
+static_of = $(patsubst %.c,$(B)/static/%.o,$(1))
+
+$(LOAD): $(call static_of,$(call src_of,bench/load))
+$(INIT): $(call static_of,$(call src_of,tools/guest))
+$(LOAD) $(INIT):
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  LD      $@")
+	$(Q)$(CC) $(STATIC_CFLAGS) -static -o $@ $^
+
+GUEST := $(B)/guest/initramfs.cpio.gz
+
+$(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
+	$(Q)tools/deps.sh kernel --build $(B)
+	$(Q)tools/mkguest --build $(B)
+
+# --- what people call -----------------------------------------------------
+.PHONY: all demo check unit stack e2e asan tsan lint format guest install uninstall clean help
+
+FAST_TESTS = $(UNIT_BIN) $(STACK_BIN)
+
+all: $(SLUICE) $(LOAD) $(INIT)	## build the program, the load generator and the guest's init
+
+demo:			## install what is missing, build, boot a guest, move real data
+	$(Q)tools/demo --build $(B)
+
+check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, end to end
+	$(Q)BUILD=$(B) tests/run --timeout 600 $(FAST_TESTS) tests/e2e/run
+
+unit: $(UNIT_BIN)	## run the unit tests
+	$(Q)tests/run $(UNIT_BIN)
+
+stack: $(STACK_BIN)	## run the stack rig: frames in, real sockets out
+	$(Q)tests/run $(STACK_BIN)
+
+e2e: all $(GUEST)	## run the end-to-end tests: a stock kernel in our VMM
+	$(Q)BUILD=$(B) tests/run --timeout 600 tests/e2e/run
+
+guest: $(GUEST)		## fetch a Debian kernel and build the guest image
+
+# The sanitizers are other builds of the same tests, so make calls itself once
+# with another object directory.
+asan:			## unit and stack tests under AddressSanitizer and UBSan
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan CC=clang SAN=address,undefined unit stack
+
+tsan:			## the threaded tests under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan CC=clang SAN=thread tsan-tests
+
+.PHONY: tsan-tests
+tsan-tests: $(filter %_worker,$(UNIT_BIN))
+	$(Q)tests/run $^
+
+SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+SCRIPTS = $(shell git ls-files tools tests bench .ci 2>/dev/null | xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)
+TIDY_FLAGS = -I. -D_GNU_SOURCE -std=gnu11 -DSLUICE_VERSION=\"lint\"
+TIDY    = $(filter %.c,$(filter-out tests/% bench/%,$(SOURCES)))
+
+lint:			## cppcheck, clang-tidy, format, shell scripts, man pages
+	$(Q)clang-format --dry-run -Werror $(SOURCES)
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+		--inline-suppr --suppress=missingIncludeSystem -I. -D__x86_64__ \
+		--suppress=unusedStructMember -j2 $(filter %.c,$(SOURCES))
+	$(Q)printf '%s\n' $(TIDY) | xargs -P2 -n4 sh -c 'clang-tidy --quiet \
+		--warnings-as-errors="*" "$$@" -- $(TIDY_FLAGS) 2>/dev/null' tidy
+	$(Q)$(if $(SCRIPTS),shellcheck $(SCRIPTS))
+	$(Q)for m in $(wildcard docs/man/*.[1-8]); do mandoc -Tlint -W warning $$m || exit 1; done
+	@echo "lint: clean"
+
+format:			## rewrite the sources in the house style
+	$(Q)clang-format -i $(SOURCES)
+
+install: all		## install under $(prefix) (DESTDIR is honoured)
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(prefix)/share/sluice
+	install -m 755 $(SLUICE) $(DESTDIR)$(bindir)/sluice
+	for m in $(wildcard docs/man/*.1); do install -m 644 $$m $(DESTDIR)$(mandir)/man1/; done
+	for f in vmlinuz initramfs.cpio.gz; do [ ! -f $(B)/guest/$$f ] || \
+		install -m 644 $(B)/guest/$$f $(DESTDIR)$(prefix)/share/sluice/; done
+
+uninstall:		## remove what install put there
+	rm -f $(DESTDIR)$(bindir)/sluice
+	rm -f $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(wildcard docs/man/*.1)))
+	rm -rf $(DESTDIR)$(prefix)/share/sluice
 
 clean:			## remove what was built
 	rm -rf $(B)
 
 help:			## list the targets
-	@awk -F ':.*## *' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## *' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

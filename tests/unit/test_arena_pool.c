@@ -52,6 +52,12 @@ static bool aborts(void (*misuse)(struct arena *a), struct arena *a)
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
+#define skip_because(why)                         \
+	do {                                      \
+		print_message("SKIP: %s\n", why); \
+		skip();                           \
+	} while (0)
+
 static bool heap_backend(void)
 {
 	struct arena *a = arena_of(two_pools, 2);
@@ -124,7 +130,7 @@ static void test_the_slot_put_last_goes_out_first(void **state)
 
 	(void)state;
 	if (heap_backend())
-		skip(); /* malloc chooses */
+		skip_because("each slot is a malloc: it chooses the order");
 	a = arena_of(two_pools, 2);
 	p = arena_pool(a, "small");
 	x = pool_get(p);
@@ -263,7 +269,7 @@ static void test_debug_build_sees_overruns_and_late_writes(void **state)
 
 	(void)state;
 	if (heap_backend())
-		skip(); /* AddressSanitizer's own work */
+		skip_because("each slot is a malloc: AddressSanitizer sees these");
 	a = arena_of(two_pools, 2);
 	assert_true(aborts(write_behind_a_slot, a));
 	assert_true(aborts(write_after_put, a));
@@ -312,7 +318,7 @@ static void test_trim_returns_what_a_burst_took(void **state)
 
 	(void)state;
 	if (heap_backend())
-		skip(); /* each slot is a malloc: nothing to trim */
+		skip_because("each slot is a malloc: nothing to trim");
 	a = arena_of(two_pools, 2);
 	p = arena_pool(a, "large");
 	for (int i = 0; i < 8; i++) {
@@ -386,7 +392,7 @@ static void test_get_and_put_call_no_allocator(void **state)
 
 	(void)state;
 	if (heap_backend())
-		skip(); /* that backend exists to call malloc */
+		skip_because("each slot is a malloc: it calls the allocator");
 	a = arena_of(two_pools, 2);
 	p = arena_pool(a, "small");
 	before = *alloc_count_here();
