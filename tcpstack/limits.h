@@ -56,4 +56,28 @@
 #define LIMIT_ICMP_ERROR_BURST	     50
 #define LIMIT_ICMP_ERROR_INTERVAL_NS 10000000ULL
 
+/* --- datagrams and services ------------------------------------------------ */
+
+/* A UDP mapping's life without traffic; RFC 4787 REQ-5 asks for two minutes or more. */
+#define LIMIT_UDP_IDLE_NS (180 * 1000000000ULL)
+/* The same once a query to a DNS server elsewhere has its answer (REQ-5 exempts known ports). */
+#define LIMIT_UDP_DNS_IDLE_NS (10 * 1000000000ULL)
+/* An ICMP query mapping's, RFC 5508 REQ-2. */
+#define LIMIT_PING_IDLE_NS (60 * 1000000000ULL)
+/* When a table is full, a flow that was quiet for so long makes room for a new one. */
+#define LIMIT_EVICT_IDLE_NS (5 * 1000000000ULL)
+
+/* Datagrams taken from one socket at a time, and from all of a protocol in one cycle. */
+#define LIMIT_UDP_BATCH	     16
+#define LIMIT_UDP_PER_CYCLE  512
+#define LIMIT_PING_PER_CYCLE 64
+#define LIMIT_DNS_PER_CYCLE  64
+
+/* Wait for one resolver before the next is asked: two tries end before a client's own 5 s. */
+#define LIMIT_DNS_TRY_NS    (2 * 1000000000ULL)
+#define LIMIT_DNS_TRIES_MIN 2
+
+/* Of DHCP, in seconds: a day. The address is the guest's for good, so renewal is a formality. */
+#define LIMIT_DHCP_LEASE_S 86400
+
 #endif
