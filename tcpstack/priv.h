@@ -81,6 +81,7 @@ static inline void stack_drop(struct stack *st, enum drop_reason reason)
 
 /* eth.c, arp.c, icmp.c */
 enum tx_verdict eth_input(struct stack *st, const struct tx_frame *frame);
+void eth_learn_mac(struct stack *st, const uint8_t *mac);
 void arp_input(struct stack *st, const struct tx_frame *frame, uint16_t l3);
 void icmp_input(struct stack *st, const struct packet *pkt);
 void icmp_send_unreachable(struct stack *st, const struct packet *pkt, uint8_t code);
