@@ -108,6 +108,8 @@ void vdev_write_features(struct vdev *d, uint32_t select, uint32_t value);
 int vdev_write_queue_size(struct vdev *d, uint16_t q, uint32_t size);
 int vdev_write_queue_addr(struct vdev *d, uint16_t q, uint64_t desc, uint64_t avail, uint64_t used);
 int vdev_write_queue_ready(struct vdev *d, uint16_t q, bool ready);
+void vdev_config_read(struct vdev *d, uint64_t off, void *data, uint32_t len);
+void vdev_config_write(struct vdev *d, uint64_t off, const void *data, uint32_t len);
 void vdev_reset(struct vdev *d);
 void vdev_needs_reset(struct vdev *d);
 void vdev_config_changed(struct vdev *d);
