@@ -96,7 +96,7 @@ static inline void vm_kick_detach(void *ctx, const struct kick_addr *addr, int f
 			return;
 		}
 	}
-	BUG_ON("detached a kick that was not attached");
+	bug(__FILE__, __LINE__, "detached a kick that was not attached");
 }
 
 static inline void vm_record(struct vmachine *v, uint64_t addr, uint32_t data)
@@ -175,7 +175,7 @@ static inline void vm_line_detach(void *ctx, int fd, uint32_t pin)
 			return;
 		}
 	}
-	BUG_ON("detached a line that was not attached");
+	bug(__FILE__, __LINE__, "detached a line that was not attached");
 }
 
 static inline int vm_line_pulse(void *ctx, uint32_t pin)
