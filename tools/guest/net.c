@@ -4,6 +4,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -31,12 +32,23 @@ static int set_up(int sock, const char *name)
 	return ioctl(sock, SIOCSIFFLAGS, &ifr) ? -errno : 0;
 }
 
-static bool is_running(int sock, const char *name)
+/*
+ * The carrier bit itself. IFF_RUNNING follows it up to a second later, as the
+ * kernel limits link events, but frames pass as soon as the bit is set.
+ */
+static bool has_carrier(const char *name)
 {
-	struct ifreq ifr = { 0 };
+	char path[64], c = '0';
+	int fd;
 
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	return !ioctl(sock, SIOCGIFFLAGS, &ifr) && (ifr.ifr_flags & IFF_RUNNING);
+	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, &c, 1) != 1)
+		c = '0';
+	close(fd);
+	return c == '1';
 }
 
 /* The first interface that has a device behind it, so neither lo nor a tunnel. */
@@ -77,13 +89,13 @@ static int link_socket(void)
  * Carrier comes a little after the interface is up; what is sent before is lost,
  * and with it the first DHCP request and a second of boot time.
  */
-static bool wait_running(int sock, int links, const char *name)
+static bool wait_carrier(int links, const char *name)
 {
 	long deadline = now_ms() + LINK_TIMEOUT_MS;
 	struct pollfd pfd = { .fd = links, .events = POLLIN };
 	char junk[4096];
 
-	while (!is_running(sock, name)) {
+	while (!has_carrier(name)) {
 		long left = deadline - now_ms();
 
 		if (left <= 0)
@@ -144,7 +156,7 @@ int net_up(char *why, size_t why_len)
 		snprintf(why, why_len, "%s does not come up: %s", name, strerror(-err));
 		goto out;
 	}
-	if (!wait_running(sock, links, name)) {
+	if (!wait_carrier(links, name)) {
 		err = -ENETDOWN;
 		snprintf(why, why_len, "%s has no carrier", name);
 		goto out;
@@ -154,7 +166,7 @@ int net_up(char *why, size_t why_len)
 	if (err)
 		snprintf(why, why_len, "no DHCP lease on %s", name);
 out:
-	/* Last: a link event of lo's would hold eth0's back for a second. */
+	/* Last: a link event of lo's would hold those of the interface back for a second. */
 	set_up(sock, "lo");
 	if (links >= 0)
 		close(links);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * load: the traffic generator and checker. One process, one epoll loop, one JSON
+ * object a line; the same program at both ends, in the guest and on the host.
+ *
+ * A client opens a TCP connection to `load serve` and says in one line what it
+ * wants:
+ *
+ *	DOWN size seed		the server sends that many pattern bytes and closes
+ *	UP size seed pause	the client sends them; in the middle the server does not
+ *				read for `pause` ms; it answers OK or BAD offset
+ *	ECHO			what arrives goes back, until end of file
+ *	CRR			one byte comes back and the server closes
+ *	GET /size, PUT /...	HTTP/1.1, one request a connection
+ *
+ * and UDP datagrams to the same port come back as they are.
+ */
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* pattern.c: the bytes that are sent and compared */
+
+/* A prime near 1 MiB: no whole number of segments or pages shifts it onto itself. */
+#define PATTERN_PERIOD 1048573U
+
+void pattern_init(void);
+const uint8_t *pattern_at(uint64_t seed, uint64_t off);
+bool pattern_check(uint64_t seed, uint64_t off, const void *p, size_t len, uint64_t *bad);
+
+/* sha256.c */
+#define SHA256_HEX 65
+
+struct sha256 {
+	uint32_t h[8];
+	uint64_t len;
+	uint8_t block[64];
+};
+
+void sha256_init(struct sha256 *s);
+void sha256_add(struct sha256 *s, const void *p, size_t len);
+void sha256_hex(struct sha256 *s, char out[SHA256_HEX]);
+
+/* loop.c: epoll with one callback for each descriptor and one deadline for all */
+struct watch {
+	int fd;
+	uint32_t events;
+	void (*ready)(struct watch *w, uint32_t events);
+	int64_t wake_at; /* ns; while non-zero the descriptor is not watched */
+	uint32_t wake_events;
+	struct watch *next_sleeper;
+};
+
+int64_t now_ns(void);
+void loop_add(struct watch *w, uint32_t events);
+void loop_set(struct watch *w, uint32_t events);
+void loop_pause(struct watch *w, int64_t ns);
+void loop_close(struct watch *w);
+void loop_stop(void);
+bool loop_run(double seconds);
+
+/* net.c */
+void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+bool parse_address(const char *text, struct sockaddr_in *sa);
+int listen_on(const struct sockaddr_in *sa, int type, uint16_t *port);
+int connect_to(const struct sockaddr_in *sa, int type);
+bool connected(int fd, char *why, size_t why_len);
+
+/* dns.c */
+bool dns_lookup(const struct sockaddr_in *server, const char *name, bool tcp, double seconds,
+		struct in_addr *addr, int *rcode);
+bool dns_default_server(struct sockaddr_in *server);
+
+/* main.c */
+struct options {
+	struct sockaddr_in to;	   /* --to HOST:PORT */
+	struct sockaddr_in listen; /* --listen ADDR:PORT */
+	struct sockaddr_in server; /* --server ADDR:PORT, a resolver */
+	uint64_t size;		   /* --size bytes, k, m, g */
+	uint64_t seed;		   /* --seed */
+	unsigned int count;	   /* --count */
+	unsigned int concurrency;  /* --concurrency, also --flows */
+	double pause;		   /* --pause-read seconds */
+	double timeout;		   /* --timeout seconds */
+	bool up;		   /* --dir up */
+	bool tcp;		   /* --tcp */
+	const char *out;	   /* --out FILE */
+	const char *port_file;	   /* --port-file FILE */
+	char **args;		   /* what is left */
+	int nargs;
+};
+
+/* The commands: each prints its line of JSON and returns the exit status. */
+int cmd_serve(const struct options *o); /* serve.c */
+int cmd_bulk(const struct options *o);	/* bulk.c */
+int cmd_rr(const struct options *o);	/* rtt.c */
+int cmd_crr(const struct options *o);
+int cmd_udp(const struct options *o);
+int cmd_get(const struct options *o); /* http.c */
+int cmd_put(const struct options *o);
+int cmd_dns(const struct options *o); /* dns.c */
+int cmd_dig(const struct options *o);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * load rr, load crr and load udp: latency and rate of small exchanges.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "load.h"
+
+#define MESSAGE_MAX 65000U
+
+/* How long a datagram may take before it counts as lost. */
+#define UDP_LOST_MS 1000
+
+static int by_value(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The line for `ok` of `n` exchanges; @ns holds the time of each. */
+static int report(const char *what, int64_t *ns, unsigned int ok, unsigned int n, int64_t total,
+		  const char *why)
+{
+	double seconds = (double)total / 1e9;
+
+	qsort(ns, ok, sizeof(*ns), by_value);
+#define US(q) (ok ? (double)ns[(size_t)((ok - 1) * (q))] / 1e3 : 0.0)
+	printf("{\"ok\":%s,\"test\":\"%s\",\"count\":%u,\"succeeded\":%u,\"seconds\":%.6f,"
+	       "\"per_s\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f%s%s%s}\n",
+	       ok == n ? "true" : "false", what, n, ok, seconds, ok / seconds, US(0.5), US(0.99),
+	       US(0.999), why[0] ? ",\"error\":\"" : "", why, why[0] ? "\"" : "");
+#undef US
+	return ok == n ? 0 : 1;
+}
+
+static int64_t *times_for(unsigned int n)
+{
+	int64_t *t = calloc(n ? n : 1, sizeof(*t));
+
+	if (!t)
+		die("out of memory");
+	return t;
+}
+
+static bool wait_for(int fd, short events, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, ms) == 1;
+}
+
+/* Moves all of a message one way, waiting where the socket makes it wait. */
+static bool move_all(int fd, void *p, size_t len, bool out, int ms)
+{
+	char *at = p;
+
+	while (len) {
+		ssize_t n = out ? send(fd, at, len, MSG_NOSIGNAL) : recv(fd, at, len, 0);
+
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		} else if (n == 0 || errno != EAGAIN || !wait_for(fd, out ? POLLOUT : POLLIN, ms)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void message(uint8_t *p, size_t len, uint64_t seed, unsigned int i)
+{
+	memcpy(p, pattern_at(seed + i, i), len);
+}
+
+/* load rr --to HOST:PORT --count N --size B: a true ping-pong on one connection. */
+int cmd_rr(const struct options *o)
+{
+	static uint8_t out[MESSAGE_MAX], in[MESSAGE_MAX];
+	size_t len = o->size ? o->size : 1;
+	int64_t *ns = times_for(o->count), start;
+	int fd = connect_to(&o->to, SOCK_STREAM), ms = (int)(o->timeout * 1e3);
+	char hello[] = "ECHO\n", why[128] = "";
+	unsigned int i = 0;
+
+	if (len > MESSAGE_MAX)
+		die("--size is at most %u here", MESSAGE_MAX);
+	if (!wait_for(fd, POLLOUT, ms) || !connected(fd, why, sizeof(why)))
+		die("%s", why[0] ? why : "connect: no answer");
+	start = now_ns();
+	if (!move_all(fd, hello, strlen(hello), true, ms))
+		die("send: %s", strerror(errno));
+	for (; i < o->count; i++) {
+		int64_t t = now_ns();
+
+		message(out, len, o->seed, i);
+		if (!move_all(fd, out, len, true, ms) || !move_all(fd, in, len, false, ms)) {
+			snprintf(why, sizeof(why), "no answer to message %u", i);
+			break;
+		}
+		if (memcmp(in, out, len)) {
+			snprintf(why, sizeof(why), "wrong answer to message %u", i);
+			break;
+		}
+		ns[i] = now_ns() - t;
+	}
+	close(fd);
+	return report("rr", ns, i, o->count, now_ns() - start, why);
+}
+
+/* load udp --to HOST:PORT --count N --size B: the same with datagrams; 0 bytes too. */
+int cmd_udp(const struct options *o)
+{
+	static uint8_t out[MESSAGE_MAX], in[MESSAGE_MAX + 1];
+	size_t len = o->size;
+	int64_t *ns = times_for(o->count), start = now_ns();
+	int fd = connect_to(&o->to, SOCK_DGRAM);
+	unsigned int ok = 0;
+	char why[128] = "";
+
+	if (len > MESSAGE_MAX)
+		die("--size is at most %u here", MESSAGE_MAX);
+	for (unsigned int i = 0; i < o->count && !why[0]; i++) {
+		int64_t t = now_ns();
+
+		message(out, len, o->seed, i);
+		if (send(fd, out, len, 0) != (ssize_t)len) {
+			snprintf(why, sizeof(why), "send: %s", strerror(errno));
+			break;
+		}
+		/* An answer that comes after its time is up is not taken for the next one's. */
+		while (wait_for(fd, POLLIN, UDP_LOST_MS)) {
+			ssize_t n = recv(fd, in, sizeof(in), 0);
+
+			if (n < 0) {
+				snprintf(why, sizeof(why), "recv: %s", strerror(errno));
+				break;
+			}
+			if (n == (ssize_t)len && !memcmp(in, out, len)) {
+				ns[ok++] = now_ns() - t;
+				break;
+			}
+		}
+	}
+	close(fd);
+	return report("udp", ns, ok, o->count, now_ns() - start, why);
+}
+
+/* crr: connect, one request, one response, close; `concurrency` of them at a time. */
+struct exchange {
+	struct watch w;
+	int64_t start;
+	bool asked, answered;
+};
+
+static struct {
+	const struct options *o;
+	int64_t *ns;
+	unsigned int begun, ok, ended;
+	char why[128];
+} crr;
+
+static void crr_ready(struct watch *w, uint32_t events);
+
+static void crr_begin(struct exchange *x)
+{
+	crr.begun++;
+	*x = (struct exchange){ .start = now_ns(), .w.ready = crr_ready };
+	x->w.fd = connect_to(&crr.o->to, SOCK_STREAM);
+	loop_add(&x->w, EPOLLOUT);
+}
+
+static void crr_end(struct exchange *x, const char *what, int err)
+{
+	if (what) {
+		snprintf(crr.why, sizeof(crr.why), "%s%s%s", what, err ? ": " : "",
+			 err ? strerror(err) : "");
+	} else {
+		crr.ns[crr.ok++] = now_ns() - x->start;
+	}
+	loop_close(&x->w);
+	if (++crr.ended == crr.o->count)
+		loop_stop();
+	else if (crr.begun < crr.o->count)
+		crr_begin(x);
+}
+
+static void crr_ready(struct watch *w, uint32_t events)
+{
+	struct exchange *x = (struct exchange *)w;
+	char c;
+	ssize_t n;
+
+	(void)events;
+	if (!x->asked) {
+		char why[64];
+
+		if (!connected(w->fd, why, sizeof(why))) {
+			crr_end(x, why, 0);
+			return;
+		}
+		/* So few bytes into a fresh socket are taken whole. */
+		if (send(w->fd, "CRR\n", 4, MSG_NOSIGNAL) != 4) {
+			crr_end(x, "send", errno);
+			return;
+		}
+		x->asked = true;
+		loop_set(w, EPOLLIN);
+		return;
+	}
+	n = recv(w->fd, &c, 1, 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0)
+		crr_end(x, "recv", errno);
+	else if (n == 0)
+		crr_end(x, x->answered ? NULL : "closed without an answer", 0);
+	else if (x->answered || c != 'c')
+		crr_end(x, "wrong answer", 0);
+	else
+		x->answered = true;
+}
+
+/* load crr --to HOST:PORT --count N [--concurrency M] */
+int cmd_crr(const struct options *o)
+{
+	struct exchange *x = calloc(o->concurrency, sizeof(*x));
+	int64_t start = now_ns();
+
+	if (!x)
+		die("out of memory");
+	crr.o = o;
+	crr.ns = times_for(o->count);
+	for (unsigned int i = 0; i < o->concurrency && i < o->count; i++)
+		crr_begin(&x[i]);
+	if (o->count && !loop_run(o->timeout))
+		snprintf(crr.why, sizeof(crr.why), "time is up with %u ended", crr.ended);
+	return report("crr", crr.ns, crr.ok, o->count, now_ns() - start, crr.why);
+}

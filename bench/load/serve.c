@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * load serve: the far end of every test. The first line of a connection says what
+ * it is for (see load.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "load.h"
+
+#define CHUNK	 262144U
+#define LINE_MAX 4096U
+#define MS	 1000000LL
+
+enum mode { READ_LINE, SEND, RECEIVE, ECHO, REPLY, LINGER };
+
+struct conn {
+	struct watch w;
+	enum mode mode;
+	char line[LINE_MAX]; /* the request, then the reply */
+	size_t have, sent;   /* bytes in `line`, and how many of the reply have gone */
+	uint64_t size, off, seed;
+	int64_t pause; /* ns, 0 when none or over */
+	bool http;
+	bool bad;
+	uint64_t bad_at;
+	struct sha256 sha;
+	uint8_t *echo; /* CHUNK bytes */
+	size_t echo_head, echo_tail;
+	bool eof;
+};
+
+static uint8_t buf[CHUNK];
+
+static void on_ready(struct watch *w, uint32_t events);
+
+static void end(struct conn *c)
+{
+	loop_close(&c->w);
+	free(c->echo);
+	free(c);
+}
+
+static bool passing(ssize_t n)
+{
+	return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* Sends what `line` holds from `sent` on; then the mode that `next` names. */
+static void send_reply(struct conn *c)
+{
+	ssize_t n = send(c->w.fd, c->line + c->sent, c->have - c->sent, MSG_NOSIGNAL);
+
+	if (passing(n))
+		return;
+	if (n < 0) {
+		end(c);
+		return;
+	}
+	c->sent += (size_t)n;
+	if (c->sent < c->have)
+		return;
+	if (c->size) {
+		c->mode = SEND;
+		return;
+	}
+	/* Our end of file first; then wait for the peer's, so that nothing is reset. */
+	shutdown(c->w.fd, SHUT_WR);
+	c->mode = LINGER;
+	loop_set(&c->w, EPOLLIN);
+}
+
+static void reply(struct conn *c, int len)
+{
+	c->have = (size_t)len;
+	c->sent = 0;
+	c->mode = REPLY;
+	loop_set(&c->w, EPOLLOUT);
+}
+
+static void send_pattern(struct conn *c)
+{
+	uint64_t left = c->size - c->off;
+	size_t len = left < CHUNK ? (size_t)left : CHUNK;
+	ssize_t n = send(c->w.fd, pattern_at(c->seed, c->off), len, MSG_NOSIGNAL);
+
+	if (passing(n))
+		return;
+	if (n < 0) {
+		end(c);
+		return;
+	}
+	c->off += (uint64_t)n;
+	if (c->off == c->size) {
+		shutdown(c->w.fd, SHUT_WR);
+		c->mode = LINGER;
+		loop_set(&c->w, EPOLLIN);
+	}
+}
+
+/* All of an upload is here: say whether it is what it should be. */
+static void answer_upload(struct conn *c)
+{
+	char hex[SHA256_HEX];
+
+	c->size = 0;
+	if (c->http) {
+		sha256_hex(&c->sha, hex);
+		reply(c, snprintf(c->line, sizeof(c->line),
+				  "HTTP/1.1 201 Created\r\nContent-Length: 64\r\n"
+				  "Connection: close\r\n\r\n%s",
+				  hex));
+	} else if (c->bad) {
+		reply(c, snprintf(c->line, sizeof(c->line), "BAD %" PRIu64 "\n", c->bad_at));
+	} else {
+		reply(c, snprintf(c->line, sizeof(c->line), "OK\n"));
+	}
+}
+
+static void take_upload(struct conn *c, const void *p, size_t len)
+{
+	if (c->http)
+		sha256_add(&c->sha, p, len);
+	else if (!c->bad && !pattern_check(c->seed, c->off, p, len, &c->bad_at))
+		c->bad = true;
+	c->off += len;
+	if (c->off > c->size) {
+		c->bad = true;
+		c->bad_at = c->size;
+	}
+	if (c->off >= c->size) {
+		answer_upload(c);
+	} else if (c->pause && c->off >= c->size / 2) {
+		loop_pause(&c->w, c->pause);
+		c->pause = 0;
+	}
+}
+
+static void receive(struct conn *c)
+{
+	ssize_t n = recv(c->w.fd, buf, sizeof(buf), 0);
+
+	if (passing(n))
+		return;
+	if (n <= 0) {
+		end(c);
+		return;
+	}
+	take_upload(c, buf, (size_t)n);
+}
+
+static void linger(struct conn *c)
+{
+	ssize_t n = recv(c->w.fd, buf, sizeof(buf), 0);
+
+	if (n <= 0 && !passing(n))
+		end(c);
+}
+
+static void echo(struct conn *c, uint32_t events)
+{
+	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && c->echo_tail < CHUNK && !c->eof) {
+		ssize_t n = recv(c->w.fd, c->echo + c->echo_tail, CHUNK - c->echo_tail, 0);
+
+		if (n < 0 && !passing(n)) {
+			end(c);
+			return;
+		}
+		if (n == 0)
+			c->eof = true;
+		else if (n > 0)
+			c->echo_tail += (size_t)n;
+	}
+	if (c->echo_head < c->echo_tail) {
+		ssize_t n = send(c->w.fd, c->echo + c->echo_head, c->echo_tail - c->echo_head,
+				 MSG_NOSIGNAL);
+
+		if (n < 0 && !passing(n)) {
+			end(c);
+			return;
+		}
+		if (n > 0)
+			c->echo_head += (size_t)n;
+		if (c->echo_head == c->echo_tail)
+			c->echo_head = c->echo_tail = 0;
+	}
+	if (c->eof && c->echo_head == c->echo_tail) {
+		end(c);
+		return;
+	}
+	loop_set(&c->w, (c->eof || c->echo_tail == CHUNK ? 0 : EPOLLIN) |
+				(c->echo_head < c->echo_tail ? EPOLLOUT : 0));
+}
+
+/* The body length of an HTTP request, from its header field. */
+static uint64_t content_length(const char *head)
+{
+	static const char name[] = "\r\ncontent-length:";
+	const char *at = strcasestr(head, name);
+
+	return at ? strtoull(at + sizeof(name) - 1, NULL, 10) : 0;
+}
+
+static void start_upload(struct conn *c, const char *rest, size_t len)
+{
+	char early[LINE_MAX];
+
+	c->mode = RECEIVE;
+	memcpy(early, rest, len);
+	if (len || c->size == 0)
+		take_upload(c, early, len);
+}
+
+/* A whole request is in `line`: @len bytes of it, then what came along behind. */
+static void on_request(struct conn *c, size_t len)
+{
+	uint64_t pause = 0;
+	const char *rest = c->line + len;
+	size_t extra = c->have - len;
+
+	c->seed = 1;
+	if (sscanf(c->line, "DOWN %" SCNu64 " %" SCNu64, &c->size, &c->seed) == 2) {
+		c->mode = SEND;
+		loop_set(&c->w, EPOLLOUT);
+	} else if (sscanf(c->line, "UP %" SCNu64 " %" SCNu64 " %" SCNu64, &c->size, &c->seed,
+			  &pause) == 3) {
+		c->pause = (int64_t)pause * MS;
+		start_upload(c, rest, extra);
+	} else if (!strncmp(c->line, "ECHO\n", 5)) {
+		c->mode = ECHO;
+		c->echo = malloc(CHUNK);
+		if (!c->echo)
+			die("out of memory");
+		memcpy(c->echo, rest, extra);
+		c->echo_tail = extra;
+		echo(c, 0);
+	} else if (!strncmp(c->line, "CRR\n", 4)) {
+		reply(c, snprintf(c->line, sizeof(c->line), "c"));
+	} else if (sscanf(c->line, "GET /%" SCNu64, &c->size) == 1) {
+		reply(c, snprintf(c->line, sizeof(c->line),
+				  "HTTP/1.1 200 OK\r\nContent-Length: %" PRIu64 "\r\n"
+				  "Connection: close\r\n\r\n",
+				  c->size));
+	} else if (!strncmp(c->line, "PUT /", 5)) {
+		c->http = true;
+		sha256_init(&c->sha);
+		c->size = content_length(c->line);
+		start_upload(c, rest, extra);
+	} else {
+		end(c);
+	}
+}
+
+static void read_line(struct conn *c)
+{
+	ssize_t n = recv(c->w.fd, c->line + c->have, sizeof(c->line) - 1 - c->have, 0);
+	const char *stop;
+	bool http;
+
+	if (passing(n))
+		return;
+	if (n <= 0) {
+		end(c);
+		return;
+	}
+	c->have += (size_t)n;
+	c->line[c->have] = '\0';
+	http = !strncmp(c->line, "GET ", 4) || !strncmp(c->line, "PUT ", 4);
+	stop = strstr(c->line, http ? "\r\n\r\n" : "\n");
+	if (stop)
+		on_request(c, (size_t)(stop - c->line) + (http ? 4 : 1));
+	else if (c->have == sizeof(c->line) - 1)
+		end(c);
+}
+
+static void on_ready(struct watch *w, uint32_t events)
+{
+	struct conn *c = (struct conn *)w;
+
+	switch (c->mode) {
+	case READ_LINE:
+		read_line(c);
+		break;
+	case SEND:
+		send_pattern(c);
+		break;
+	case RECEIVE:
+		receive(c);
+		break;
+	case ECHO:
+		echo(c, events);
+		break;
+	case REPLY:
+		send_reply(c);
+		break;
+	case LINGER:
+		linger(c);
+		break;
+	}
+}
+
+static void on_accept(struct watch *w, uint32_t events)
+{
+	int fd;
+
+	(void)events;
+	while ((fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct conn *c = calloc(1, sizeof(*c));
+
+		if (!c)
+			die("out of memory");
+		c->w.fd = fd;
+		c->w.ready = on_ready;
+		loop_add(&c->w, EPOLLIN);
+	}
+}
+
+static void on_datagram(struct watch *w, uint32_t events)
+{
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	ssize_t n;
+
+	(void)events;
+	while ((n = recvfrom(w->fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len)) >= 0) {
+		sendto(w->fd, buf, (size_t)n, 0, (struct sockaddr *)&from, len);
+		len = sizeof(from);
+	}
+}
+
+static void write_port_file(const char *path, uint16_t port)
+{
+	char tmp[512];
+	FILE *f;
+
+	snprintf(tmp, sizeof(tmp), "%s.new", path);
+	f = fopen(tmp, "we");
+	if (!f || fprintf(f, "%u\n", port) < 0 || fclose(f) || rename(tmp, path))
+		die("%s: %s", path, strerror(errno));
+}
+
+/* load serve [--listen ADDR:PORT] [--port-file FILE]: serves until it is killed. */
+int cmd_serve(const struct options *o)
+{
+	struct watch tcp = { .ready = on_accept }, udp = { .ready = on_datagram };
+	struct sockaddr_in sa = o->listen;
+	uint16_t port;
+
+	tcp.fd = listen_on(&sa, SOCK_STREAM, &port);
+	sa.sin_port = htons(port);
+	udp.fd = listen_on(&sa, SOCK_DGRAM, &port);
+	loop_add(&tcp, EPOLLIN);
+	loop_add(&udp, EPOLLIN);
+	printf("{\"ok\":true,\"port\":%u}\n", port);
+	fflush(stdout);
+	if (o->port_file)
+		write_port_file(o->port_file, port);
+	loop_run(0);
+	return 0;
+}
