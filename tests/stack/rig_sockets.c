@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* The host's side of the rig: nonblocking loopback sockets, and bytes that know their place. */
+#include "tests/stack/rig.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "src/base/base.h"
+
+static int bound_socket(int type, uint16_t *port)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sin);
+	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	*port = ntohs(sin.sin_port);
+	return fd;
+}
+
+/**
+ * rig_listen() - a TCP server on 127.0.0.1
+ * @port:	out: where
+ */
+int rig_listen(uint16_t *port)
+{
+	int fd = bound_socket(SOCK_STREAM, port);
+
+	assert_int_equal(listen(fd, 64), 0);
+	return fd;
+}
+
+/* True with the connection in *fd. */
+static bool try_accept(int listener, int *fd)
+{
+	*fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(*fd >= 0 || errno == EAGAIN);
+	return *fd >= 0;
+}
+
+/**
+ * rig_accept() - cycles until a connection has come; returns it
+ */
+int rig_accept(struct rig *r, int listener)
+{
+	int fd;
+
+	RIG_UNTIL(r, try_accept(listener, &fd));
+	return fd;
+}
+
+/**
+ * rig_udp_socket() - a UDP socket on 127.0.0.1
+ */
+int rig_udp_socket(uint16_t *port)
+{
+	return bound_socket(SOCK_DGRAM, port);
+}
+
+/**
+ * rig_unused_port() - a TCP port of 127.0.0.1 where connections are refused
+ */
+uint16_t rig_unused_port(void)
+{
+	uint16_t port;
+
+	close(bound_socket(SOCK_STREAM, &port));
+	return port;
+}
+
+/* True when something moved or is done. */
+static bool try_write(int fd, const uint8_t **p, size_t *left)
+{
+	ssize_t n = send(fd, *p, *left, MSG_NOSIGNAL);
+
+	assert_true(n >= 0 || errno == EAGAIN);
+	if (n > 0) {
+		*p += n;
+		*left -= (size_t)n;
+	}
+	return *left == 0;
+}
+
+/**
+ * rig_write_all() - the server writes @len bytes, cycling while its socket is full
+ */
+void rig_write_all(struct rig *r, int fd, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	RIG_UNTIL(r, try_write(fd, &p, &len));
+}
+
+static bool try_read(int fd, uint8_t **p, size_t *left)
+{
+	ssize_t n = recv(fd, *p, *left, 0);
+
+	/* The end of the stream in the middle of what was expected is a failure. */
+	assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+	if (n > 0) {
+		*p += n;
+		*left -= (size_t)n;
+	}
+	return *left == 0;
+}
+
+/**
+ * rig_read_all() - the server reads exactly @len bytes, cycling until they have come
+ */
+void rig_read_all(struct rig *r, int fd, void *buf, size_t len)
+{
+	uint8_t *p = buf;
+
+	if (len > 0)
+		RIG_UNTIL(r, try_read(fd, &p, &len));
+}
+
+static bool try_eof(int fd)
+{
+	uint8_t byte;
+	ssize_t n = recv(fd, &byte, 1, 0);
+
+	assert_true(n == 0 || (n < 0 && errno == EAGAIN));
+	return n == 0;
+}
+
+/**
+ * rig_read_eof() - the server sees the end of the stream, and nothing before it
+ */
+void rig_read_eof(struct rig *r, int fd)
+{
+	RIG_UNTIL(r, try_eof(fd));
+}
+
+/**
+ * rig_reset_close() - close so that the peer gets a RST
+ */
+void rig_reset_close(int fd)
+{
+	struct linger l = { .l_onoff = 1, .l_linger = 0 };
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)), 0);
+	close(fd);
+}
+
+/* Byte @pos of the stream of @seed: no two places look alike (splitmix64 of the word). */
+static uint8_t pattern_byte(uint64_t seed, uint64_t pos)
+{
+	uint64_t z = seed * 0xd1342543de82ef95ULL + (pos / 8 + 1) * 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	z ^= z >> 31;
+	return (uint8_t)(z >> (pos % 8 * 8));
+}
+
+/**
+ * rig_pattern() - bytes [@pos, @pos + @len) of the endless stream of @seed
+ */
+void rig_pattern(void *buf, size_t len, uint64_t seed, uint64_t pos)
+{
+	uint8_t *p = buf;
+
+	for (size_t i = 0; i < len; i++)
+		p[i] = pattern_byte(seed, pos + i);
+}
+
+/**
+ * rig_pattern_check() - fails the test at the first byte that is not the stream's
+ */
+void rig_pattern_check(const void *buf, size_t len, uint64_t seed, uint64_t pos)
+{
+	const uint8_t *p = buf;
+
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != pattern_byte(seed, pos + i))
+			fail_msg("stream differs at byte %llu", (unsigned long long)(pos + i));
+}
