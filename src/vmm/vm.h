@@ -19,7 +19,8 @@
 #include "virtio/mem.h"
 
 struct boot_config; /* boot.h */
-struct io_loop;	    /* io_loop.h */
+struct boot_entry;
+struct io_loop; /* io_loop.h */
 struct vdev;
 struct vm;
 
@@ -94,6 +95,7 @@ int vm_add(struct vm *vm, struct vdev *vdev, enum vm_transport transport, char *
  * .mmio_slots (unsigned: virtio-mmio slots in use, from slot 0 on) are filled in.
  */
 int vm_load(struct vm *vm, const struct boot_config *boot, char *why, size_t why_len);
+int vm_set_entry(struct vm *vm, const struct boot_entry *entry, char *why, size_t why_len);
 int vm_run(struct vm *vm, struct vm_result *result);
 void vm_stop(struct vm *vm, enum vm_end end, int detail); /* any thread */
 void vm_free(struct vm *vm);
