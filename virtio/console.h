@@ -27,7 +27,8 @@ struct vcon_port_ops {
 	void (*on_open)(void *ctx, bool open);
 	/*
 	 * The guest wrote: returns the bytes taken from the front. If fewer than
-	 * given, the rest is offered again after vcon_port_resume(). Without this
+	 * given, the rest is offered again after vcon_port_resume(), also if the
+	 * guest has closed the port meanwhile. Without this
 	 * callback everything is taken and dropped. Guest memory: may change
 	 * under the reader, and is gone when the callback returns.
 	 */
@@ -37,7 +38,8 @@ struct vcon_port_ops {
 };
 
 /**
- * struct vcon_port_config - one port
+ * struct vcon_port_config - one port; port 0 is the one that a driver without
+ *			     VIRTIO_CONSOLE_F_MULTIPORT knows
  * @name:	what the guest finds it by, NULL = none; copied
  * @console:	the guest makes it a terminal (hvc). Its driver spins until its
  *		bytes are taken, so the owner must always take all of them
@@ -54,15 +56,17 @@ struct vcon_port_config {
 
 struct vcon;
 
-/* console.c */
+/* console.c: the device */
 int vcon_new(struct vcon **out, const struct gmem *mem, const struct vcon_port_config *ports,
 	     uint32_t nports);
 struct vdev *vcon_vdev(struct vcon *c);
 int vcon_kick_fd(const struct vcon *c);
 void vcon_service(struct vcon *c);
+void vcon_free(struct vcon *c);
+
+/* console_port.c: the byte streams */
 size_t vcon_port_write(struct vcon *c, uint32_t port, const void *data, size_t len);
 void vcon_port_resume(struct vcon *c, uint32_t port);
 void vcon_port_set_open(struct vcon *c, uint32_t port, bool open);
-void vcon_free(struct vcon *c);
 
 #endif
