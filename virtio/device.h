@@ -126,4 +126,14 @@ static inline int vdev_call_fd(const struct vdev *d, uint16_t q)
 	return d->calls_by_fn ? -1 : d->queue[q].call_fd;
 }
 
+/**
+ * vdev_addr_half() - a ring address with one half as the driver has just written it
+ */
+static inline uint64_t vdev_addr_half(uint64_t old, uint32_t value, bool high)
+{
+	unsigned int shift = high ? 32 : 0;
+
+	return (old & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
+}
+
 #endif

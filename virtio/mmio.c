@@ -216,12 +216,6 @@ static void status_write(struct vmmio *v, uint8_t status)
 	v->queue_select = 0;
 }
 
-/* Half of a ring address: @shift is 0 or 32. */
-static uint64_t half(uint64_t old, uint32_t value, unsigned int shift)
-{
-	return (old & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
-}
-
 static void queue_register_write(struct vmmio *v, uint64_t off, uint32_t value)
 {
 	uint16_t q = (uint16_t)v->queue_select;
@@ -240,15 +234,15 @@ static void queue_register_write(struct vmmio *v, uint64_t off, uint32_t value)
 		return;
 	case VIRTIO_MMIO_QUEUE_DESC_LOW:
 	case VIRTIO_MMIO_QUEUE_DESC_HIGH:
-		cfg.desc = half(cfg.desc, value, (off & 4) * 8);
+		cfg.desc = vdev_addr_half(cfg.desc, value, off & 4);
 		break;
 	case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
 	case VIRTIO_MMIO_QUEUE_AVAIL_HIGH:
-		cfg.avail = half(cfg.avail, value, (off & 4) * 8);
+		cfg.avail = vdev_addr_half(cfg.avail, value, off & 4);
 		break;
 	case VIRTIO_MMIO_QUEUE_USED_LOW:
 	case VIRTIO_MMIO_QUEUE_USED_HIGH:
-		cfg.used = half(cfg.used, value, (off & 4) * 8);
+		cfg.used = vdev_addr_half(cfg.used, value, off & 4);
 		break;
 	default:
 		return;

@@ -21,11 +21,9 @@
  * width of the field, or half for 64-bit ones (virtio 1.2, 4.1.3.1). Whatever
  * fits no register reads 0 and is ignored.
  */
-#include "virtio/pci.h"
+#include "virtio/pci_priv.h"
 
 #include <errno.h>
-#include <linux/pci_regs.h>
-#include <linux/virtio_ids.h>
 #include <linux/virtio_pci.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,67 +31,12 @@
 
 #include "src/base/bytes.h"
 #include "src/base/log.h"
-#include "virtio/msix.h"
-
-#define CONFIG_LEN 256U
-
-/* Virtio 1.2, 4.1.2: vendor, and device ids of modern-only functions. */
-#define VENDOR_ID	0x1af4
-#define DEVICE_ID_BASE	0x1040
-#define MODERN_REVISION 1
-
-/* PCI Code and ID Assignment: base class, sub-class, interface. */
-#define CLASS_NETWORK 0x020000
-#define CLASS_CONSOLE 0x078000
-#define CLASS_OTHER   0xff0000
-
-/* Capability list: MSI-X, then the five of virtio 1.2, 4.1.4. */
-#define CAP_MSIX       0x40
-#define CAP_COMMON     0x4c
-#define CAP_NOTIFY     0x5c
-#define CAP_ISR	       0x70
-#define CAP_DEVICE     0x80
-#define CAP_WINDOW     0x90
-#define CAP_WINDOW_BAR (CAP_WINDOW + 4)
-#define CAP_WINDOW_OFF (CAP_WINDOW + 8)
-#define CAP_WINDOW_LEN (CAP_WINDOW + 12)
-#define WINDOW_DATA    (CAP_WINDOW + 16)
-
-/* As of VERSION_1 without NOTIF_CONFIG_DATA and RING_RESET, which we do not offer. */
-#define COMMON_LEN 56U
 
 #define ISR_CONFIG 2
 
-static_assert(sizeof(struct virtio_pci_common_cfg) == COMMON_LEN, "virtio 1.2, 4.1.4.3");
-static_assert(sizeof(struct virtio_pci_cap) == 16, "virtio 1.2, 4.1.4");
+static_assert(sizeof(struct virtio_pci_common_cfg) == VPCI_COMMON_LEN, "virtio 1.2, 4.1.4.3");
 static_assert(VDEV_QUEUES_MAX * VPCI_NOTIFY_MUL <= VPCI_REGION_SIZE, "room for each queue");
 static_assert(MSIX_VECTORS_MAX * MSIX_ENTRY_LEN <= VPCI_REGION_SIZE, "room for the table");
-
-/**
- * struct vpci - one function; all but @func.bar_base and @isr under @dev->lock
- * @config:	configuration space as the driver reads it
- * @writable:	which of its bits the driver may change
- * @isr:	ISR status; bit 1 only, as no INTx tells of queues
- * @kicks_at:	where the kick eventfds are attached, 0 = they are not
- */
-struct vpci {
-	struct pci_func func;
-	struct vdev *dev;
-	const struct machine *machine;
-	struct msix msix;
-	uint8_t config[CONFIG_LEN];
-	uint8_t writable[CONFIG_LEN];
-	uint32_t device_feature_select;
-	uint32_t driver_feature_select;
-	uint16_t queue_select;
-	_Atomic uint8_t isr;
-	uint64_t kicks_at;
-};
-
-static struct vpci *vpci_of(struct pci_func *f)
-{
-	return container_of(f, struct vpci, func);
-}
 
 /* The MSI-X source of configuration changes; queue q is source q. */
 static uint16_t config_source(const struct vpci *p)
@@ -123,12 +66,14 @@ static const struct vdev_transport_ops transport_ops = {
 	.queue_call = queue_call,
 };
 
-/*
- * After any change to MSI-X: if the kernel took an attachment until now and
- * refuses it from here on, the device has to send by hand, from its next start.
- * A device that already runs would be mute, so it asks for that start.
+/**
+ * vpci_follow_msix() - draw the conclusion if the machine refused an attachment
+ *
+ * After any change to MSI-X: from its next start on, the device has to send by
+ * hand. A device that already runs would be mute, so it asks for that start.
+ * vCPU thread, lock held.
  */
-static void follow_msix(struct vpci *p)
+void vpci_follow_msix(struct vpci *p)
 {
 	if (p->dev->calls_by_fn || !msix_direct(&p->msix))
 		return;
@@ -173,8 +118,12 @@ static void kicks_attach(struct vpci *p, uint64_t base)
 	p->kicks_at = base;
 }
 
-/* The BAR decodes at @base from now on, 0 = nowhere. */
-static void bar_move(struct vpci *p, uint64_t base)
+/**
+ * vpci_bar_move() - the BAR decodes at @base from now on, 0 = nowhere
+ *
+ * vCPU thread, lock held.
+ */
+void vpci_bar_move(struct vpci *p, uint64_t base)
 {
 	if (base == atomic_load_explicit(&p->func.bar_base, memory_order_relaxed))
 		return;
@@ -238,8 +187,8 @@ static void common_read(struct vpci *p, uint64_t off, void *data, uint32_t len)
 	if (p->driver_feature_select <= 1)
 		c.guest_feature = (uint32_t)(d->driver_features >> (p->driver_feature_select * 32));
 	queue_image(p, &c);
-	if (off < COMMON_LEN)
-		memcpy(data, (const uint8_t *)&c + off, MIN((uint64_t)len, COMMON_LEN - off));
+	if (off < VPCI_COMMON_LEN)
+		memcpy(data, (const uint8_t *)&c + off, MIN((uint64_t)len, VPCI_COMMON_LEN - off));
 }
 
 static void status_write(struct vpci *p, uint8_t status)
@@ -254,15 +203,9 @@ static void status_write(struct vpci *p, uint8_t status)
 	p->queue_select = 0;
 }
 
-/* Half of a ring address: @shift is 0 or 32. */
-static uint64_t half(uint64_t old, uint32_t value, unsigned int shift)
-{
-	return (old & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
-}
-
 static void queue_addr_write(struct vpci *p, uint32_t off, uint32_t value)
 {
-	unsigned int shift = (off & 4) * 8;
+	bool high = off & 4;
 	struct vq_config cfg;
 
 	if (p->queue_select >= p->dev->nqueues)
@@ -270,13 +213,13 @@ static void queue_addr_write(struct vpci *p, uint32_t off, uint32_t value)
 	cfg = p->dev->queue[p->queue_select].cfg;
 	switch (off & ~4U) {
 	case VIRTIO_PCI_COMMON_Q_DESCLO:
-		cfg.desc = half(cfg.desc, value, shift);
+		cfg.desc = vdev_addr_half(cfg.desc, value, high);
 		break;
 	case VIRTIO_PCI_COMMON_Q_AVAILLO:
-		cfg.avail = half(cfg.avail, value, shift);
+		cfg.avail = vdev_addr_half(cfg.avail, value, high);
 		break;
 	default:
-		cfg.used = half(cfg.used, value, shift);
+		cfg.used = vdev_addr_half(cfg.used, value, high);
 		break;
 	}
 	/* A refusal leaves the old value, and the driver reads that back. */
@@ -290,7 +233,7 @@ static void common_write(struct vpci *p, uint64_t off, uint64_t value, uint32_t 
 {
 	uint16_t q = p->queue_select;
 
-	if (off >= COMMON_LEN)
+	if (off >= VPCI_COMMON_LEN)
 		return;
 	switch (FIELD(off, len)) {
 	case FIELD(VIRTIO_PCI_COMMON_DFSELECT, 4):
@@ -344,7 +287,10 @@ static void common_write(struct vpci *p, uint64_t off, uint64_t value, uint32_t 
 
 /* --- BAR 0 ------------------------------------------------------------------ */
 
-static void bar_read(struct pci_func *f, uint64_t off, void *data, uint32_t len)
+/**
+ * vpci_bar_read() - the driver reads from BAR 0; struct pci_func_ops
+ */
+void vpci_bar_read(struct pci_func *f, uint64_t off, void *data, uint32_t len)
 {
 	struct vpci *p = vpci_of(f);
 	uint64_t in_page = off % VPCI_REGION_SIZE;
@@ -378,7 +324,10 @@ static void bar_read(struct pci_func *f, uint64_t off, void *data, uint32_t len)
 	}
 }
 
-static void bar_write(struct pci_func *f, uint64_t off, const void *data, uint32_t len)
+/**
+ * vpci_bar_write() - the driver writes to BAR 0; struct pci_func_ops
+ */
+void vpci_bar_write(struct pci_func *f, uint64_t off, const void *data, uint32_t len)
 {
 	struct vpci *p = vpci_of(f);
 	uint64_t in_page = off % VPCI_REGION_SIZE;
@@ -403,173 +352,16 @@ static void bar_write(struct pci_func *f, uint64_t off, const void *data, uint32
 	default:
 		break;
 	}
-	follow_msix(p);
+	vpci_follow_msix(p);
 	pthread_mutex_unlock(&p->dev->lock);
-}
-
-/* --- configuration space ----------------------------------------------------- */
-
-static bool overlaps(uint32_t off, uint32_t len, uint32_t field, uint32_t field_len)
-{
-	return off < field + field_len && field < off + len;
-}
-
-/*
- * The window capability (4.1.4.9) reaches BAR 0 through configuration space,
- * for firmware that maps no memory. Where does it point? Under the lock.
- */
-static bool window_target(const struct vpci *p, uint32_t *off, uint32_t *len)
-{
-	*off = get_le32(p->config + CAP_WINDOW_OFF);
-	*len = get_le32(p->config + CAP_WINDOW_LEN);
-	return p->config[CAP_WINDOW_BAR] == 0 && (*len == 1 || *len == 2 || *len == 4) &&
-	       *off % *len == 0 && range_ok(*off, *len, VPCI_BAR_SIZE);
-}
-
-static uint32_t config_read(struct pci_func *f, uint32_t off, uint32_t len)
-{
-	struct vpci *p = vpci_of(f);
-	uint32_t value = 0, target, width;
-	uint8_t data[4] = { 0 };
-	bool window;
-
-	if (len > sizeof(value) || !range_ok(off, len, CONFIG_LEN))
-		return 0xffffffffU;
-	pthread_mutex_lock(&p->dev->lock);
-	window = overlaps(off, len, WINDOW_DATA, 4) && window_target(p, &target, &width);
-	pthread_mutex_unlock(&p->dev->lock);
-	if (window)
-		bar_read(f, target, data, width);
-	pthread_mutex_lock(&p->dev->lock);
-	if (window)
-		memcpy(p->config + WINDOW_DATA, data, sizeof(data));
-	memcpy(&value, p->config + off, len);
-	pthread_mutex_unlock(&p->dev->lock);
-	return value;
-}
-
-/* Where the registers say that BAR 0 decodes. All ones is the driver sizing it. */
-static uint64_t bar_wanted(const struct vpci *p)
-{
-	uint32_t base = get_le32(p->config + PCI_BASE_ADDRESS_0) & ~(VPCI_BAR_SIZE - 1);
-
-	if (!(p->config[PCI_COMMAND] & PCI_COMMAND_MEMORY) || base == ~(VPCI_BAR_SIZE - 1))
-		return 0;
-	return base;
-}
-
-static void config_write(struct pci_func *f, uint32_t off, uint32_t value, uint32_t len)
-{
-	struct vpci *p = vpci_of(f);
-	uint32_t target, width;
-	uint8_t data[4];
-	bool window;
-
-	if (len > sizeof(value) || !range_ok(off, len, CONFIG_LEN))
-		return;
-	pthread_mutex_lock(&p->dev->lock);
-	for (uint32_t i = 0; i < len; i++) {
-		uint8_t mask = p->writable[off + i], byte = (uint8_t)(value >> (8 * i));
-
-		p->config[off + i] = (uint8_t)((p->config[off + i] & ~mask) | (byte & mask));
-	}
-	bar_move(p, bar_wanted(p));
-	if (overlaps(off, len, CAP_MSIX + PCI_MSIX_FLAGS, 2)) {
-		uint16_t flags = get_le16(p->config + CAP_MSIX + PCI_MSIX_FLAGS);
-
-		msix_set_control(&p->msix, flags & PCI_MSIX_FLAGS_ENABLE,
-				 flags & PCI_MSIX_FLAGS_MASKALL);
-		follow_msix(p);
-	}
-	window = overlaps(off, len, WINDOW_DATA, 4) && window_target(p, &target, &width);
-	memcpy(data, p->config + WINDOW_DATA, sizeof(data));
-	pthread_mutex_unlock(&p->dev->lock);
-	if (window)
-		bar_write(f, target, data, width);
 }
 
 static const struct pci_func_ops func_ops = {
-	.config_read = config_read,
-	.config_write = config_write,
-	.bar_read = bar_read,
-	.bar_write = bar_write,
+	.config_read = vpci_config_read,
+	.config_write = vpci_config_write,
+	.bar_read = vpci_bar_read,
+	.bar_write = vpci_bar_write,
 };
-
-static void put_cap(struct vpci *p, uint8_t at, uint8_t next, uint8_t len, uint8_t type,
-		    uint32_t region_len)
-{
-	static const uint32_t offset[] = {
-		[VIRTIO_PCI_CAP_COMMON_CFG] = VPCI_BAR_COMMON,
-		[VIRTIO_PCI_CAP_NOTIFY_CFG] = VPCI_BAR_NOTIFY,
-		[VIRTIO_PCI_CAP_ISR_CFG] = VPCI_BAR_ISR,
-		[VIRTIO_PCI_CAP_DEVICE_CFG] = VPCI_BAR_DEVICE,
-		[VIRTIO_PCI_CAP_PCI_CFG] = 0,
-	};
-	uint8_t *c = p->config + at;
-
-	c[offsetof(struct virtio_pci_cap, cap_vndr)] = PCI_CAP_ID_VNDR;
-	c[offsetof(struct virtio_pci_cap, cap_next)] = next;
-	c[offsetof(struct virtio_pci_cap, cap_len)] = len;
-	c[offsetof(struct virtio_pci_cap, cfg_type)] = type;
-	put_le32(c + offsetof(struct virtio_pci_cap, offset), offset[type]);
-	put_le32(c + offsetof(struct virtio_pci_cap, length), region_len);
-}
-
-static void config_caps(struct vpci *p)
-{
-	uint8_t *c = p->config;
-
-	c[CAP_MSIX] = PCI_CAP_ID_MSIX;
-	c[CAP_MSIX + PCI_CAP_LIST_NEXT] = CAP_COMMON;
-	put_le16(c + CAP_MSIX + PCI_MSIX_FLAGS, (uint16_t)(p->msix.nvectors - 1));
-	put_le32(c + CAP_MSIX + PCI_MSIX_TABLE, VPCI_BAR_MSIX);
-	put_le32(c + CAP_MSIX + PCI_MSIX_PBA, VPCI_BAR_PBA);
-	put_le16(p->writable + CAP_MSIX + PCI_MSIX_FLAGS,
-		 PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
-
-	put_cap(p, CAP_COMMON, CAP_NOTIFY, 16, VIRTIO_PCI_CAP_COMMON_CFG, COMMON_LEN);
-	put_cap(p, CAP_NOTIFY, CAP_ISR, 20, VIRTIO_PCI_CAP_NOTIFY_CFG,
-		p->dev->nqueues * VPCI_NOTIFY_MUL);
-	put_le32(c + CAP_NOTIFY + sizeof(struct virtio_pci_cap), VPCI_NOTIFY_MUL);
-	put_cap(p, CAP_ISR, CAP_DEVICE, 16, VIRTIO_PCI_CAP_ISR_CFG, 1);
-	put_cap(p, CAP_DEVICE, CAP_WINDOW, 16, VIRTIO_PCI_CAP_DEVICE_CFG, VPCI_REGION_SIZE);
-	put_cap(p, CAP_WINDOW, 0, 20, VIRTIO_PCI_CAP_PCI_CFG, 0);
-	p->writable[CAP_WINDOW_BAR] = 0xff;
-	memset(p->writable + CAP_WINDOW_OFF, 0xff, 12);
-}
-
-static uint32_t class_of(uint16_t device_id)
-{
-	switch (device_id) {
-	case VIRTIO_ID_NET:
-		return CLASS_NETWORK;
-	case VIRTIO_ID_CONSOLE:
-		return CLASS_CONSOLE;
-	default:
-		return CLASS_OTHER;
-	}
-}
-
-static void config_init(struct vpci *p)
-{
-	uint16_t id = (uint16_t)(DEVICE_ID_BASE + p->dev->device_id);
-	uint8_t *c = p->config;
-
-	put_le16(c + PCI_VENDOR_ID, VENDOR_ID);
-	put_le16(c + PCI_DEVICE_ID, id);
-	put_le16(c + PCI_STATUS, PCI_STATUS_CAP_LIST);
-	put_le32(c + PCI_CLASS_REVISION, class_of(p->dev->device_id) << 8 | MODERN_REVISION);
-	put_le16(c + PCI_SUBSYSTEM_VENDOR_ID, VENDOR_ID);
-	put_le16(c + PCI_SUBSYSTEM_ID, id);
-	c[PCI_CAPABILITY_LIST] = CAP_MSIX;
-
-	put_le16(p->writable + PCI_COMMAND,
-		 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
-	p->writable[PCI_CACHE_LINE_SIZE] = 0xff;
-	p->writable[PCI_INTERRUPT_LINE] = 0xff;
-	put_le32(p->writable + PCI_BASE_ADDRESS_0, ~(VPCI_BAR_SIZE - 1));
-	config_caps(p);
-}
 
 /**
  * vpci_new() - put a device behind a PCI function
@@ -594,7 +386,7 @@ int vpci_new(struct vpci **out, struct vdev *dev, const struct machine *machine)
 		fds[q] = dev->queue[q].call_fd;
 	fds[dev->nqueues] = -1;
 	msix_init(&p->msix, machine, fds, (uint16_t)(dev->nqueues + 1));
-	config_init(p);
+	vpci_config_init(p);
 	dev->transport = &transport_ops;
 	dev->transport_ctx = p;
 	*out = p;
@@ -620,7 +412,7 @@ void vpci_free(struct vpci *p)
 		return;
 	pthread_mutex_lock(&p->dev->lock);
 	vdev_reset(p->dev);
-	bar_move(p, 0);
+	vpci_bar_move(p, 0);
 	pthread_mutex_unlock(&p->dev->lock);
 	msix_fini(&p->msix);
 	p->dev->transport = NULL;
