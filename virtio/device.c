@@ -327,8 +327,10 @@ void vdev_config_write(struct vdev *d, uint64_t off, const void *data, uint32_t 
 /**
  * vdev_reset() - back to the state in which the device was made
  *
- * On return no thread touches the driver's memory, and no signal of its time is
- * left in an eventfd (H17). @calls_by_fn stays: it describes the machine.
+ * On return no thread touches the driver's memory, and no interrupt of its time
+ * is left in an eventfd (H17). A kick may be: it makes the serving thread look
+ * once, and stop() may have left it there on purpose. @calls_by_fn stays, as it
+ * describes the machine.
  * vCPU thread with @d->lock held, or the owner once no vCPU runs.
  */
 void vdev_reset(struct vdev *d)
@@ -341,7 +343,6 @@ void vdev_reset(struct vdev *d)
 	d->driver_features = 0;
 	for (uint16_t i = 0; i < d->nqueues; i++) {
 		queue_forget(&d->queue[i]);
-		eventfd_drain(d->queue[i].kick_fd);
 		eventfd_drain(d->queue[i].call_fd);
 	}
 }

@@ -30,7 +30,7 @@ struct vrng {
 	struct vdev dev;
 	pthread_mutex_t lock;
 	struct virtq q;
-	struct iovec iov[VQ_SIZE_MAX];
+	struct iovec iov[VRNG_QUEUE_SIZE];
 };
 
 static struct vrng *vrng_of(struct vdev *d)
