@@ -1,0 +1,17 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The same device over virtio-mmio.
+# nested: memory=1536 timeout=150
+. "$(dirname "$0")/lib.sh"
+
+servers
+BOOT_S=100
+to="--to 10.0.2.2:$PORT --timeout 60"
+guest_tests mmio 5 --transport mmio --dns "$DNS" -- sh -c "$GUEST_T
+t mmio-no-msi sh -c '! grep -q -i virtio.*msi /proc/interrupts'
+t mmio-dns load dig one.test
+t mmio-download-byte-exact load bulk $to --dir down --size 8m
+t mmio-upload-byte-exact load bulk $to --dir up --size 8m
+t mmio-round-trips load rr $to --count 50 --size 100
+"
