@@ -73,6 +73,9 @@
 #define LIMIT_PING_PER_CYCLE 64
 #define LIMIT_DNS_PER_CYCLE  64
 
+/* Pieces of guest memory in one echo request; a driver uses two or three. */
+#define LIMIT_PING_IOV 64
+
 /* Wait for one resolver before the next is asked: two tries end before a client's own 5 s. */
 #define LIMIT_DNS_TRY_NS    (2 * 1000000000ULL)
 #define LIMIT_DNS_TRIES_MIN 2

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * DNS forwarder: queries to the DNS address go to the host's resolvers, raw.
+ *
+ * Theory of operation
+ * -------------------
+ * Nothing is resolved or cached here. A query is checked, kept, and sent to the
+ * first resolver from a socket of its own, connected to that resolver, under a
+ * random identifier; so an answer that is believed has come from the resolver's
+ * address, to a port and with an identifier that nobody else knows, and repeats
+ * the question bit for bit, the guest's own mix of case included (RFC 5452).
+ * The answer goes back as it came, but for the guest's identifier. Whatever
+ * the type, there is nothing here that must understand it.
+ *
+ * A resolver that is silent for LIMIT_DNS_TRY_NS, or that refuses, is followed
+ * by the next. When all have had their turn, the guest is told SERVFAIL, so
+ * that its programs do not wait. A query that the guest repeats while it is
+ * under way is the same query: the table's key is the guest's port and
+ * identifier. All waiting is timers and events (H41, H42).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "src/base/bytes.h"
+#include "tcpstack/dgram.h"
+#include "tcpstack/dns_msg.h"
+
+#define ANSWER_MAX 65536
+
+/**
+ * struct dns_query - a query under way
+ * @tries:	resolvers asked so far
+ * @len, @msg:	the query as sent, under an identifier of ours
+ * @end:	bytes of @msg that are header and question
+ * @udp_max:	longest answer that the guest takes
+ */
+struct dns_query {
+	struct dgram_flow d;
+	uint32_t tries;
+	uint16_t len, end, udp_max;
+	uint8_t msg[DNS_QUERY_MAX];
+};
+
+struct dns {
+	struct dgram d;
+	uint8_t answer[ANSWER_MAX];
+};
+
+static struct dns_query *query_of(struct dgram_flow *df)
+{
+	return container_of(df, struct dns_query, d);
+}
+
+/* The guest's identifier is the remote port of the flow's key: see key_of(). */
+static uint16_t guest_id(const struct dns_query *q)
+{
+	return q->d.flow.key.remote.port;
+}
+
+static struct flow_key key_of(const struct stack *st, const struct packet *pkt, uint16_t guest_port,
+			      uint16_t id)
+{
+	return (struct flow_key){ .guest = { pkt->src, guest_port },
+				  .remote = { ipaddr_from_v4(st->cfg.dns4), id } };
+}
+
+/* An answer to @q's asker; its first two bytes are overwritten. */
+static void answer(struct stack *st, const struct dns_query *q, uint8_t *msg, uint32_t len)
+{
+	struct endpoint src = { ipaddr_from_v4(st->cfg.dns4), DNS_PORT };
+
+	put_be16(msg, guest_id(q));
+	out_udp(st, &src, &q->d.flow.key.guest, msg, len);
+}
+
+/* One try with the resolver whose turn it is. 0 when the query is on its way. */
+static int ask(struct stack *st, struct dns_query *q)
+{
+	struct dgram *d = &st->dns->d;
+	uint16_t id;
+	int rc = dgram_connect(d, &q->d, 0, &st->cfg.resolvers[q->tries % st->cfg.nresolvers]);
+
+	if (rc)
+		return rc;
+	st->env.random(st->env.ctx, &id, sizeof(id));
+	put_be16(q->msg, id);
+	counter_inc(&st->n.syscalls);
+	if (send(q->d.flow.fd, q->msg, q->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	timer_arm(loop_timers(st->loop), &q->d.timer, stack_now(st) + LIMIT_DNS_TRY_NS);
+	return 0;
+}
+
+/* Ask the next resolver, or give up, answer SERVFAIL and free @q. */
+static void ask_next(struct stack *st, struct dns_query *q)
+{
+	uint32_t limit = st->cfg.nresolvers;
+	uint8_t msg[DNS_HLEN + DNS_QUESTION_MAX];
+
+	if (limit)
+		limit = MAX(limit, (uint32_t)LIMIT_DNS_TRIES_MIN);
+	for (; q->tries < limit; q->tries++)
+		if (ask(st, q) == 0) {
+			q->tries++;
+			return;
+		}
+	stack_drop(st, DROP_DNS_TIMEOUT);
+	dns_answer_error(msg, q->msg, q->end, DNS_RCODE_SERVFAIL);
+	answer(st, q, msg, q->end);
+	dgram_free(&st->dns->d, &q->d);
+}
+
+static void on_timeout(void *ctx, struct timer *t)
+{
+	struct stack *st = ctx;
+
+	ask_next(st, query_of(container_of(t, struct dgram_flow, timer)));
+}
+
+/**
+ * dns_init() - memory for cfg.max_dns queries; 0 or -errno
+ */
+int dns_init(struct stack *st)
+{
+	struct dns *dns = calloc(1, sizeof(*dns));
+	int rc;
+
+	if (!dns)
+		return -ENOMEM;
+	st->dns = dns;
+	dns->d.st = st;
+	dns->d.kind = TOKEN_DNS;
+	dns->d.expired = on_timeout;
+	rc = dgram_init(&dns->d, st->cfg.max_dns, sizeof(struct dns_query));
+	if (rc)
+		dns_fini(st);
+	return rc;
+}
+
+/**
+ * dns_fini() - forget all queries and free the memory; harmless without an init
+ */
+void dns_fini(struct stack *st)
+{
+	if (!st->dns)
+		return;
+	dgram_fini(&st->dns->d);
+	free(st->dns);
+	st->dns = NULL;
+}
+
+/* Is @f the query of @len bytes at @msg, but for the identifier? */
+static bool same_query(struct flow *f, const uint8_t *msg, uint32_t len)
+{
+	struct dns_query *q = query_of(container_of(f, struct dgram_flow, flow));
+
+	return q->len == len && memcmp(q->msg + 2, msg + 2, len - 2) == 0;
+}
+
+/**
+ * dns_input() - a datagram from the guest for port 53 of the DNS address
+ * @pkt:	UDP header already checked, @pkt->l4_len its length field
+ * @guest_port:	its source port
+ *
+ * Network worker; never blocks.
+ */
+void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
+{
+	struct dgram *d = &st->dns->d;
+	uint32_t len = pkt->l4_len - UDP_HLEN;
+	struct dns_question question;
+	uint8_t msg[DNS_QUERY_MAX];
+	struct dgram_flow *df;
+	struct dns_query *q;
+	struct flow_key key;
+	struct flow *f;
+
+	if (len > sizeof(msg) || frame_copy(pkt->frame, pkt->l4 + UDP_HLEN, msg, len) ||
+	    dns_query_parse(msg, len, &question)) {
+		stack_drop(st, DROP_DNS_MALFORMED);
+		return;
+	}
+	key = key_of(st, pkt, guest_port, question.id);
+	f = flow_find(&d->flows, &key);
+	if (f && same_query(f, msg, len))
+		return;
+	if (f) /* the guest has given that question up */
+		dgram_free(d, container_of(f, struct dgram_flow, flow));
+
+	df = dgram_new(d, &key);
+	if (!df) {
+		stack_drop(st, DROP_DNS_LIMIT);
+		return;
+	}
+	counter_inc(&st->n.dns_queries);
+	q = query_of(df);
+	memcpy(q->msg, msg, len);
+	q->len = (uint16_t)len;
+	q->end = question.end;
+	q->udp_max = question.udp_max;
+	if (st->cfg.nresolvers == 0)
+		log_once(LOG_WARN, "dns", "no resolver is configured: queries will fail");
+	ask_next(st, q);
+}
+
+/* @len bytes have come for @q. Return: was it the answer? Then @q is gone. */
+static bool take_answer(struct stack *st, struct dns_query *q, uint32_t len)
+{
+	uint8_t *msg = st->dns->answer;
+
+	if (!dns_answer_matches(msg, len, q->msg, q->end)) {
+		stack_drop(st, DROP_DNS_MALFORMED);
+		return false;
+	}
+	if (len > q->udp_max) {
+		dns_answer_truncate(msg);
+		len = q->end;
+	}
+	counter_inc(&st->n.dns_answers);
+	answer(st, q, msg, len);
+	dgram_free(&st->dns->d, &q->d);
+	return true;
+}
+
+/* Datagrams of one ready query, at most @budget of them. Return: how many were taken. */
+static uint32_t receive(struct stack *st, struct dns_query *q, uint32_t budget)
+{
+	struct dns *dns = st->dns;
+
+	for (uint32_t taken = 0; taken < budget; taken++) {
+		ssize_t n;
+
+		counter_inc(&st->n.syscalls);
+		n = recv(q->d.flow.fd, dns->answer, sizeof(dns->answer), MSG_DONTWAIT);
+		if (n >= 0) {
+			if (take_answer(st, q, (uint32_t)n))
+				return taken + 1;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		dlist_del(&q->d.ready);
+		/* An ICMP error: the resolver is not there, so do not wait for it. */
+		if (errno != EAGAIN)
+			ask_next(st, q);
+		return taken + 1;
+	}
+	return budget;
+}
+
+/**
+ * dns_run() - take what resolvers have answered
+ *
+ * Network worker, once a cycle.
+ */
+void dns_run(struct stack *st)
+{
+	struct dlist *ready = &st->dns->d.ready;
+	uint32_t budget = LIMIT_DNS_PER_CYCLE;
+
+	while (!dlist_empty(ready)) {
+		struct dgram_flow *df = container_of(ready->next, struct dgram_flow, ready);
+
+		if (budget == 0) {
+			dgram_wake_again(&st->dns->d, df);
+			return;
+		}
+		budget -= receive(st, query_of(df), budget);
+	}
+}

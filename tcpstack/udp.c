@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * UDP from the guest (RFC 768, NAT behaviour RFC 4787).
+ *
+ * Theory of operation
+ * -------------------
+ * A flow is a pair of the guest's port and a remote endpoint. Its mapping is
+ * therefore address- and port-dependent, and so is its filtering: only the
+ * remote that the guest has addressed can answer, and nobody can open a flow
+ * from outside. The price, that peers cannot be introduced to each other, is
+ * one that a sandbox likes to pay.
+ *
+ * A datagram goes from guest memory to the socket in one sendmsg() during
+ * udp_input(), so the frame is done with when that returns. The kernel's send
+ * buffer is the only queue: a datagram that it refuses is dropped, counted.
+ * What decides anything (ports, length, checksum field) is read from the
+ * private copy of the frame's head; the payload is the guest's own affair.
+ *
+ * Errors that come back on the socket turn into ICMP errors for the guest.
+ *
+ * The other direction is in udp_rx.c, the flows' sockets in dgram.c.
+ */
+#include <errno.h>
+#include <linux/udp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "src/base/bytes.h"
+#include "tcpstack/dhcp_msg.h"
+#include "tcpstack/dns_msg.h"
+#include "tcpstack/udp_priv.h"
+
+#define IP4_BROADCAST 0xffffffffU
+
+/* "Communication administratively prohibited", RFC 1812 section 5.2.7.1. */
+#define UNREACH_PROHIBITED 13
+
+static void on_expiry(void *ctx, struct timer *t)
+{
+	struct stack *st = ctx;
+	struct udp_flow *uf = udp_flow_of(container_of(t, struct dgram_flow, timer));
+	bool dns = uf->answered && uf->d.flow.key.remote.port == DNS_PORT;
+
+	dgram_expire(&st->udp->d, &uf->d, dns ? LIMIT_UDP_DNS_IDLE_NS : LIMIT_UDP_IDLE_NS);
+}
+
+/**
+ * udp_init() - memory for cfg.max_udp flows; 0 or -errno
+ */
+int udp_init(struct stack *st)
+{
+	struct udp *u = calloc(1, sizeof(*u));
+	int rc;
+
+	if (!u)
+		return -ENOMEM;
+	st->udp = u;
+	u->d.st = st;
+	u->d.kind = TOKEN_UDP;
+	u->d.expired = on_expiry;
+	u->d.active = &st->n.udp_active;
+	u->stage = malloc(LIMIT_UDP_BATCH * sizeof(*u->stage));
+	rc = u->stage ? dgram_init(&u->d, st->cfg.max_udp, sizeof(struct udp_flow)) : -ENOMEM;
+	if (rc)
+		udp_fini(st);
+	return rc;
+}
+
+/**
+ * udp_fini() - close all flows and free the memory; harmless without an init
+ */
+void udp_fini(struct stack *st)
+{
+	if (!st->udp)
+		return;
+	dgram_fini(&st->udp->d);
+	free(st->udp->stage);
+	free(st->udp);
+	st->udp = NULL;
+}
+
+/* A flow for the datagram @pkt, connected; NULL when it was refused (and counted). */
+static struct udp_flow *open_flow(struct stack *st, const struct packet *pkt,
+				  const struct flow_key *key)
+{
+	struct endpoint host;
+	struct dgram_flow *df;
+	struct udp_flow *uf;
+	enum drop_reason why = policy_translate(st, PROTO_UDP, &key->remote, &host);
+	uint8_t code;
+	int rc;
+
+	if (why != DROP_NONE) {
+		stack_drop(st, why);
+		if (why == DROP_POLICY_DENIED)
+			icmp_send_unreachable(st, pkt, UNREACH_PROHIBITED);
+		return NULL;
+	}
+	df = dgram_new(&st->udp->d, key);
+	if (!df) {
+		stack_drop(st, DROP_FLOW_LIMIT);
+		log_limited(LOG_WARN, "udp", "all %u UDP flows are in use", st->cfg.max_udp);
+		return NULL;
+	}
+	rc = dgram_connect(&st->udp->d, df, 0, &host);
+	if (rc) {
+		dgram_free(&st->udp->d, df);
+		stack_drop(st, DROP_SOCKET_ERROR);
+		if (dgram_unreachable_code(-rc, &code))
+			icmp_send_unreachable(st, pkt, code);
+		else
+			log_limited(LOG_WARN, "udp", "socket: error %d", -rc);
+		return NULL;
+	}
+	uf = udp_flow_of(df);
+	uf->rx_hint = UDP_HINT_FIRST;
+	uf->rx_batch = UDP_BATCH_FIRST;
+	/* The shorter of the two lives: a later look decides which one applies. */
+	timer_arm(loop_timers(st->loop), &df->timer,
+		  stack_now(st) + (key->remote.port == DNS_PORT ? LIMIT_UDP_DNS_IDLE_NS
+								: LIMIT_UDP_IDLE_NS));
+	counter_inc(&st->n.udp_opened);
+	return uf;
+}
+
+/* Payload of @pkt, straight from guest memory, to the flow's socket. */
+static void send_payload(struct stack *st, struct udp_flow *uf, const struct packet *pkt)
+{
+	const struct offload *off = &pkt->frame->off;
+	uint32_t len = pkt->l4_len - UDP_HLEN;
+	union {
+		struct cmsghdr hdr;
+		char space[CMSG_SPACE(sizeof(uint16_t))];
+	} control = { 0 };
+	struct msghdr msg = { .msg_iov = st->udp->iov };
+
+	msg.msg_iovlen = frame_iov(pkt->frame, pkt->l4 + UDP_HLEN, len, st->udp->iov, IOV_MAX);
+	if (msg.msg_iovlen == 0 && len) {
+		stack_drop(st, DROP_L4_MALFORMED);
+		return;
+	}
+	if (off->gso == GSO_UDP_L4) {
+		control.hdr.cmsg_level = IPPROTO_UDP;
+		control.hdr.cmsg_type = UDP_SEGMENT;
+		control.hdr.cmsg_len = CMSG_LEN(sizeof(uint16_t));
+		memcpy(CMSG_DATA(&control.hdr), &off->gso_size, sizeof(uint16_t));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control.space);
+	}
+	if (dgram_send(&st->udp->d, &uf->d, &msg, pkt))
+		return;
+	counter_inc(&st->n.udp_tx);
+	uf->d.flow.tx_bytes += len;
+}
+
+static void nat_input(struct stack *st, const struct packet *pkt, const struct flow_key *key)
+{
+	struct flow *f = flow_find(&st->udp->d.flows, key);
+	struct udp_flow *uf;
+
+	if (f) {
+		uf = udp_flow_of(container_of(f, struct dgram_flow, flow));
+		flow_touch(&st->udp->d.flows, f, stack_now(st));
+	} else {
+		uf = open_flow(st, pkt, key);
+	}
+	if (uf)
+		send_payload(st, uf, pkt);
+}
+
+static bool for_dhcp(const struct stack *st, const struct endpoint *dst)
+{
+	uint32_t v4;
+
+	if (dst->port != DHCP_SERVER_PORT || !ipaddr_is_v4(&dst->addr))
+		return false;
+	v4 = ipaddr_v4(&dst->addr);
+	return v4 == IP4_BROADCAST || v4 == st->cfg.gateway4;
+}
+
+static bool for_dns(const struct stack *st, const struct endpoint *dst)
+{
+	return dst->port == DNS_PORT && ipaddr_is_v4(&dst->addr) &&
+	       ipaddr_v4(&dst->addr) == st->cfg.dns4;
+}
+
+/**
+ * udp_input() - one UDP packet from the guest
+ * @pkt:	IP header and offloads checked; not kept
+ *
+ * Network worker. The length field rules; what the IP packet has beyond it is
+ * ignored.
+ */
+void udp_input(struct stack *st, const struct packet *pkt)
+{
+	struct packet udp = *pkt;
+	struct cursor c = packet_l4(pkt);
+	const uint8_t *h = cursor_pull(&c, UDP_HLEN);
+	struct flow_key key = { .guest = { pkt->src, 0 }, .remote = { pkt->dst, 0 } };
+
+	if (!h || get_be16(h + 4) < UDP_HLEN || get_be16(h + 4) > pkt->l4_len) {
+		stack_drop(st, DROP_L4_MALFORMED);
+		return;
+	}
+	udp.l4_len = get_be16(h + 4);
+	key.guest.port = get_be16(h);
+	key.remote.port = get_be16(h + 2);
+	if (key.remote.port == 0) {
+		stack_drop(st, DROP_L4_MALFORMED);
+		return;
+	}
+	if (!udp.frame->off.needs_csum && !udp.frame->off.data_valid &&
+	    !frame_l4_checksum_ok(&udp)) {
+		stack_drop(st, DROP_L4_CHECKSUM);
+		return;
+	}
+
+	if (for_dhcp(st, &key.remote))
+		dhcp_input(st, &udp);
+	else if (ipaddr_is_v4(&pkt->src) && ipaddr_v4(&pkt->src) == 0)
+		stack_drop(st, DROP_IP_SPOOFED); /* no address yet: good for DHCP only */
+	else if (for_dns(st, &key.remote))
+		dns_input(st, &udp, key.guest.port);
+	else
+		nat_input(st, &udp, &key);
+}
+
+/**
+ * udp_dump() - a line for each flow, the longest quiet first
+ */
+void udp_dump(const struct stack *st, FILE *out)
+{
+	const struct flow *f = NULL;
+	char guest[ENDPOINT_STRLEN], remote[ENDPOINT_STRLEN];
+
+	while ((f = flow_next(&st->udp->d.flows, f)))
+		fprintf(out, "udp %s > %s tx %llu rx %llu quiet %llu ms\n",
+			endpoint_format(&f->key.guest, guest),
+			endpoint_format(&f->key.remote, remote), (unsigned long long)f->tx_bytes,
+			(unsigned long long)f->rx_bytes,
+			(unsigned long long)((stack_now(st) - f->used_ns) / 1000000));
+}

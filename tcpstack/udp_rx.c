@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * UDP to the guest: sockets receive straight into the guest's buffers.
+ *
+ * Theory of operation
+ * -------------------
+ * For a batch, frames are allocated from the port, one for each datagram that
+ * may come, and one recvmmsg() fills them behind the space for their headers.
+ * The length of a datagram is known only once it is there, so each frame is
+ * allocated for what the flow has shown to send, and each message has a second
+ * place to go to: a private stage buffer behind the frame's room. A datagram
+ * that overflows into it, and those after it in the batch, go the slow way
+ * through out_udp(), which also fragments what exceeds the guest's MTU; the
+ * flow's hint then grows, so that this happens once and not each time.
+ *
+ * When the ring has no room, nothing is received: datagrams wait in the socket,
+ * whose buffer is the bound, and the flow waits on the ready list. A refill of
+ * the ring runs the list again (H14). A batch that came back short has emptied
+ * the socket: the next arrival is a new edge.
+ */
+#include <errno.h>
+
+#include "src/base/bytes.h"
+#include "tcpstack/udp_priv.h"
+
+/* Batches of short datagrams after which frames are allocated for less. */
+#define RX_SMALL_MAX 32
+
+enum rx_result { RX_DRAINED, RX_MORE, RX_STARVED };
+
+/* Ethernet, IP and UDP headers of a flow's datagrams. */
+static uint32_t headers_len(const struct flow *f)
+{
+	return ETH_HLEN + (ipaddr_is_v4(&f->key.remote.addr) ? IP4_HLEN : IP6_HLEN) + UDP_HLEN;
+}
+
+/* The longest payload that one frame to the guest may carry. */
+static uint32_t payload_max(const struct stack *st, uint32_t hlen)
+{
+	uint32_t frame_max = MIN((uint32_t)ETH_HLEN + st->cfg.mtu, st->caps.rx_frame_max);
+
+	return frame_max > hlen ? frame_max - hlen : 0;
+}
+
+/*
+ * Set up message @i: payload into frame @i (if it has one) and then into stage
+ * @i. Return: entries of @iov that were used.
+ */
+static uint32_t prepare_message(struct udp *u, uint32_t i, struct iovec *iov, uint32_t iov_max)
+{
+	struct udp_batch *b = &u->batch;
+	uint32_t n = 0;
+
+	if (b->room[i])
+		n = iov_slice(b->frame[i].iov, b->frame[i].iovcnt, b->hlen, b->room[i], iov,
+			      iov_max - 1);
+	if (n == 0)
+		b->room[i] = 0; /* scattered beyond what a message takes: stage it all */
+	iov[n] = (struct iovec){ u->stage[i], UDP_STAGE_BYTES };
+	b->msg[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = iov, .msg_iovlen = n + 1 } };
+	return n + 1;
+}
+
+/*
+ * Allocate up to the flow's batch of frames. Return: messages prepared, 0 when
+ * the ring has no room for even one.
+ */
+static uint32_t prepare_batch(struct stack *st, struct udp_flow *uf)
+{
+	struct udp_batch *b = &st->udp->batch;
+	uint32_t payload, i, used = 0;
+
+	b->hlen = headers_len(&uf->d.flow);
+	payload = MIN(uf->rx_hint, payload_max(st, b->hlen));
+	b->frames = 0;
+	for (i = 0; i < uf->rx_batch && used + 1 < IOV_MAX; i++) {
+		int rc = st->port->rx_alloc(st->port_ctx, b->hlen + payload, &b->frame[i]);
+
+		b->room[i] = payload;
+		if (rc == 0) {
+			b->frames++;
+		} else if (rc == -EMSGSIZE && i == 0) {
+			/* Never fits: take it off the socket, let out_udp() count it. */
+			b->room[i] = 0;
+			used += prepare_message(st->udp, i, st->udp->iov + used, IOV_MAX - used);
+			return 1;
+		} else {
+			break;
+		}
+		used += prepare_message(st->udp, i, st->udp->iov + used, IOV_MAX - used);
+	}
+	return i;
+}
+
+/* Headers into frame @i, which holds @len bytes of payload, and off it goes. */
+static void commit(struct stack *st, const struct flow *f, uint32_t i, uint32_t len)
+{
+	struct udp_batch *b = &st->udp->batch;
+	struct rx_frame *frame = &b->frame[i];
+	uint8_t headers[OUT_HEADERS_MAX];
+	uint32_t l4_len = UDP_HLEN + len;
+	struct l3_spec l3 = {
+		.src = f->key.remote.addr,
+		.dst = f->key.guest.addr,
+		.proto = PROTO_UDP,
+		.dont_fragment = true,
+	};
+	uint32_t l4 = out_l3(st, headers, &l3, l4_len);
+	uint8_t *udp = headers + l4;
+	struct offload off = { 0 };
+
+	put_be16(udp, f->key.remote.port);
+	put_be16(udp + 2, f->key.guest.port);
+	put_be16(udp + 4, (uint16_t)l4_len);
+	if (st->caps.rx_csum) {
+		put_be16(udp + 6, csum_partial(&l3.src, &l3.dst, PROTO_UDP, l4_len));
+		off.needs_csum = true;
+		off.csum_start = (uint16_t)l4;
+		off.csum_offset = 6;
+	} else {
+		uint32_t sum = csum_pseudo(&l3.src, &l3.dst, PROTO_UDP, l4_len);
+		uint16_t csum;
+
+		put_be16(udp + 6, 0);
+		sum = csum_add(sum, udp, UDP_HLEN);
+		csum = csum_fold(csum_add_iov(sum, frame->iov, frame->iovcnt, b->hlen, len));
+		put_be16(udp + 6, csum ? csum : 0xffff);
+	}
+	iov_write(frame->iov, frame->iovcnt, 0, headers, b->hlen);
+	counter_inc(&st->n.rx_frames);
+	counter_add(&st->n.rx_bytes, b->hlen + len);
+	st->port->rx_commit(st->port_ctx, frame, b->hlen + len, &off);
+}
+
+/* Make message @i whole in its stage buffer. */
+static void gather(struct udp *u, uint32_t i, uint32_t len)
+{
+	struct udp_batch *b = &u->batch;
+	uint32_t room = b->room[i];
+
+	if (len > room)
+		memmove(u->stage[i] + room, u->stage[i], len - room);
+	if (room)
+		iov_read(b->frame[i].iov, b->frame[i].iovcnt, b->hlen, u->stage[i], MIN(room, len));
+}
+
+/* Up at once, so that an overflow happens once; down slowly, so that it is not soon repeated. */
+static void adapt_hint(struct udp_flow *uf, uint32_t longest)
+{
+	if (longest > uf->rx_hint / 2) {
+		uf->rx_hint = MAX(uf->rx_hint, longest);
+		uf->rx_small = 0;
+	} else if (++uf->rx_small == RX_SMALL_MAX) {
+		uf->rx_hint = MAX(uf->rx_hint / 2, (uint32_t)UDP_HINT_FIRST);
+		uf->rx_small = 0;
+	}
+}
+
+/* Hand over the @got datagrams that have come. */
+static void deliver(struct stack *st, struct udp_flow *uf, uint32_t got)
+{
+	struct udp *u = st->udp;
+	struct udp_batch *b = &u->batch;
+	const struct flow *f = &uf->d.flow;
+	uint32_t i, staged, longest = 0;
+
+	for (i = 0; i < got && b->frames > i && b->msg[i].msg_len <= b->room[i]; i++)
+		commit(st, f, i, b->msg[i].msg_len);
+	staged = i;
+	/* Frames behind an overflow are lost with the rewind: save what is in them. */
+	for (; i < got; i++)
+		gather(u, i, b->msg[i].msg_len);
+	if (b->frames > staged)
+		st->port->rx_rewind(st->port_ctx);
+	for (i = staged; i < got; i++)
+		out_udp(st, &f->key.remote, &f->key.guest, u->stage[i], b->msg[i].msg_len);
+
+	for (i = 0; i < got; i++) {
+		uf->d.flow.rx_bytes += b->msg[i].msg_len;
+		longest = MAX(longest, (uint32_t)b->msg[i].msg_len);
+	}
+	adapt_hint(uf, longest);
+	counter_add(&st->n.udp_rx, got);
+}
+
+/* The network says that the remote does not want the flow's datagrams: tell the guest. */
+static void report_unreachable(struct stack *st, const struct flow *f, uint8_t code)
+{
+	uint8_t head[OUT_HEADERS_MAX] = { 0 };
+	struct iovec iov = { head, 0 };
+	struct tx_frame frame = { .head = head, .iov = &iov, .iovcnt = 1 };
+	struct packet pkt = { .frame = &frame,
+			      .src = f->key.guest.addr,
+			      .dst = f->key.remote.addr,
+			      .proto = PROTO_UDP,
+			      .ttl = LIMIT_TTL,
+			      .l3 = ETH_HLEN,
+			      .l4_len = UDP_HLEN };
+	struct l3_spec l3 = {
+		.src = pkt.src, .dst = pkt.dst, .proto = PROTO_UDP, .dont_fragment = true
+	};
+
+	/* A packet as the guest might have sent it: the error quotes it. */
+	pkt.l4 = (uint16_t)out_l3(st, head, &l3, UDP_HLEN);
+	put_be16(head + pkt.l4, f->key.guest.port);
+	put_be16(head + pkt.l4 + 2, f->key.remote.port);
+	put_be16(head + pkt.l4 + 4, UDP_HLEN);
+	frame.len = pkt.l4 + UDP_HLEN;
+	frame.head_len = frame.len;
+	iov.iov_len = frame.len;
+	icmp_send_unreachable(st, &pkt, code);
+}
+
+static enum rx_result receive_failed(struct stack *st, struct udp_flow *uf, int err)
+{
+	uint8_t code;
+
+	if (err == EINTR)
+		return RX_MORE;
+	if (dgram_unreachable_code(err, &code)) {
+		report_unreachable(st, &uf->d.flow, code);
+		return RX_MORE; /* the error is taken off; datagrams may stand behind it */
+	}
+	return RX_DRAINED;
+}
+
+/* One batch of @uf. */
+static enum rx_result receive(struct stack *st, struct udp_flow *uf)
+{
+	struct udp *u = st->udp;
+	uint32_t want = prepare_batch(st, uf);
+	int got;
+
+	if (want == 0) {
+		st->rx_starved = true;
+		return RX_STARVED;
+	}
+	counter_inc(&st->n.syscalls);
+	got = recvmmsg(uf->d.flow.fd, u->batch.msg, want, MSG_DONTWAIT, NULL);
+	if (got <= 0) {
+		int err = errno;
+
+		if (u->batch.frames)
+			st->port->rx_rewind(st->port_ctx);
+		return got < 0 ? receive_failed(st, uf, err) : RX_DRAINED;
+	}
+	deliver(st, uf, (uint32_t)got);
+	uf->answered = true;
+	flow_touch(&u->d.flows, &uf->d.flow, stack_now(st));
+	if ((uint32_t)got < want) {
+		uf->rx_batch = MAX((uint32_t)got + 1, (uint32_t)UDP_BATCH_FIRST);
+		return RX_DRAINED;
+	}
+	uf->rx_batch = MIN(2 * uf->rx_batch, (uint32_t)LIMIT_UDP_BATCH);
+	return RX_MORE;
+}
+
+/**
+ * udp_run() - receive what the ready flows have, as far as the ring goes
+ *
+ * A batch from each flow in turn. Network worker, once a cycle.
+ */
+void udp_run(struct stack *st)
+{
+	struct dlist *ready = &st->udp->d.ready;
+
+	for (uint32_t taken = 0; st->port && !st->rx_starved && !dlist_empty(ready);) {
+		struct dgram_flow *df = container_of(ready->next, struct dgram_flow, ready);
+		enum rx_result result;
+
+		if (taken >= LIMIT_UDP_PER_CYCLE) {
+			dgram_wake_again(&st->udp->d, df);
+			return;
+		}
+		taken += udp_flow_of(df)->rx_batch;
+		result = receive(st, udp_flow_of(df));
+		if (result == RX_STARVED)
+			return;
+		dlist_del(&df->ready);
+		if (result == RX_MORE)
+			dlist_push_tail(ready, &df->ready);
+	}
+}
+
+/**
+ * udp_rx_refilled() - the guest has added buffers: flows that waited go on
+ */
+void udp_rx_refilled(struct stack *st)
+{
+	udp_run(st);
+}
