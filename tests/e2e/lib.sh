@@ -73,8 +73,7 @@ vm() {
 }
 
 vm_exec() {
-	exec "$B/sluice" run --kernel "$B/guest/vmlinuz" --initrd "$B/guest/initramfs.cpio.gz" \
-		--timeout "$BOOT_S" ${EXTRA:+--cmdline "$EXTRA"} "$@"
+	exec "$B/sluice" run --timeout "$BOOT_S" ${EXTRA:+--cmdline "$EXTRA"} "$@"
 }
 
 # wait_for SECONDS COMMAND...: until the command succeeds; false when time is up.
