@@ -27,6 +27,7 @@ struct net_worker_config {
 /**
  * struct net_worker_counters - single writer: the worker
  * @allocs, @frees, @maps:	heap calls of the thread since its first cycle
+ * @cpu_ns:	CPU time of the thread, as of the last net_worker_counters()
  */
 struct net_worker_counters {
 	struct counter cycles, sleeps, cpu_ns;
