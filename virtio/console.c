@@ -125,7 +125,7 @@ static const struct vdev_ops vdev_ops = {
 	.config_read = config_read,
 };
 
-/* --- the owner's thread */
+/* --- the owner's thread ------------------------------------------------------- */
 
 /*
  * Ask for kicks where we wait for the guest, for none elsewhere. Return: whether

@@ -17,7 +17,7 @@
 /* Chains that one call of vcon_service() takes from one queue, at most (H13). */
 #define VCON_BUDGET VCON_QUEUE_SIZE
 
-/* What a port is owed, in the order in which the guest must hear it (5.3.6.3). */
+/* What a port is owed, in the order in which the guest must hear it (5.3.6.2). */
 #define OWED_ADD     1U
 #define OWED_CONSOLE 2U
 #define OWED_NAME    4U
