@@ -192,8 +192,10 @@ void stack_free(struct stack *st)
 	udp_fini(st);
 	tcp_fini(st);
 	out_fini(st);
-	if (st->arena)
+	if (st->arena) {
+		DEBUG_BUG_ON(arena_leaks(st->arena) != 0);
 		arena_free(st->arena);
+	}
 	loop_free(st->loop);
 	free(st);
 }
