@@ -52,6 +52,7 @@
 #define EBDA_ADDR	     0x0009fc00ULL /* usable low memory ends here */
 #define ACPI_TABLES_ADDR     0x000e0000ULL /* RSDP first; found by scanning too */
 #define ACPI_TABLES_SIZE     0x00020000ULL
+#define BIOS_ENTRY_ADDR	     0x000ffff0ULL /* where "restart by the BIOS" jumps to */
 #define HIGH_RAM_START	     0x00100000ULL /* 1 MiB */
 
 /* --- I/O ports --- */

@@ -52,6 +52,25 @@ static void acpi_write(void *ctx, uint64_t off, const void *data, uint32_t len)
 		l->event(l->ctx, LEGACY_RESET);
 }
 
+/*
+ * All the firmware there is, at the BIOS's entry point. Linux on hardware-reduced
+ * ACPI restarts by EFI or, without one, by jumping there in real mode; it never
+ * tries the reset register that our FADT names. So the jump leads to that register.
+ */
+static const uint8_t firmware[] = {
+	0xba,
+	PORT_ACPI_RESET & 0xff,
+	PORT_ACPI_RESET >> 8, /* mov dx, reset port */
+	0xb0,
+	ACPI_RESET_VALUE, /* mov al, value */
+	0xee,		  /* out dx, al */
+	0xf4,		  /* hlt */
+	0xeb,
+	0xfd, /* jmp to the hlt */
+};
+
+static_assert(BIOS_ENTRY_ADDR + sizeof(firmware) <= HIGH_RAM_START, "fits below 1 MiB");
+
 static const struct bus_ops rtc_ops = { .read = read_zero, .write = write_nothing };
 static const struct bus_ops i8042_data_ops = { .read = read_zero, .write = write_nothing };
 static const struct bus_ops i8042_cmd_ops = { .read = read_zero, .write = i8042_write };
@@ -73,4 +92,14 @@ int legacy_attach(struct legacy *l, struct bus *pio)
 	if (!err)
 		err = bus_add(pio, PORT_ACPI_SLEEP_CONTROL, 3, &acpi_ops, l);
 	return err;
+}
+
+/**
+ * legacy_install_firmware() - put the code of the restart path into guest memory
+ *
+ * Main thread, after the loader. Return: 0 or -EFAULT
+ */
+int legacy_install_firmware(const struct gmem *mem)
+{
+	return gmem_write(mem, BIOS_ENTRY_ADDR, firmware, sizeof(firmware));
 }

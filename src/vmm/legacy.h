@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "src/vmm/bus.h"
+#include "virtio/mem.h"
 
 enum legacy_event { LEGACY_POWEROFF, LEGACY_RESET };
 
@@ -24,5 +25,6 @@ struct legacy {
 
 /* legacy.c */
 int legacy_attach(struct legacy *l, struct bus *pio);
+int legacy_install_firmware(const struct gmem *mem);
 
 #endif

@@ -438,6 +438,10 @@ int vm_load(struct vm *vm, const struct boot_config *boot, char *why, size_t why
 	err = boot_load(&cfg, &vm->mem.table, &entry, why, why_len);
 	if (err)
 		return err;
+	err = legacy_install_firmware(&vm->mem.table);
+	if (err)
+		return why_set(why, why_len, err, "cannot write the restart code: %s",
+			       strerror(-err));
 	return vm_set_entry(vm, &entry, why, why_len);
 }
 
