@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of nsguest: namespaces and addresses in ns.c, the frame pump in pump.c. */
+#ifndef SLUICE_BENCH_NSGUEST_H
+#define SLUICE_BENCH_NSGUEST_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench/front/front.h"
+
+#define NSGUEST_IFNAME "eth0"
+
+/* How the interface is configured. */
+struct ns_address {
+	struct in_addr addr, mask, router, dns;
+	int mtu;
+};
+
+/* ns.c */
+int ns_enter(void);
+int ns_bind_resolv_conf(char *path, size_t path_len);
+int ns_tap_open(uint64_t features, const uint8_t mac[6]);
+int ns_link_up(const char *ifname);
+int ns_configure(const char *ifname, const struct ns_address *a);
+int ns_dhcp(const char *ifname);
+bool ns_is_dhcp_hook(int argc, char **argv);
+int ns_dhcp_hook(const char *event);
+
+/**
+ * struct pump_stats - what the pump has moved
+ */
+struct pump_stats {
+	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
+	uint64_t sleeps, rx_tap_errors;
+};
+
+/* pump.c */
+int pump_run(struct front *f, int tap, int child_pidfd, struct pump_stats *stats);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames between a TAP and the rings.
+ *
+ * Theory of operation: the TAP carries the same 12-byte virtio header as the
+ * rings do, so a frame is read straight into a transmit buffer and written
+ * straight from receive buffers. One thread serves both directions in turn,
+ * sixty-four frames each, with interrupts off; when neither has work it asks for
+ * interrupts, looks once more, and waits. The TAP is watched edge-triggered, so
+ * @tap_readable remembers that a full ring left frames in it.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "bench/nsguest/nsguest.h"
+#include "src/base/base.h"
+#include "src/base/bytes.h"
+
+#define BUDGET 64
+
+/* Receive buffers that one frame may span: 64 KiB in buffers of 256 bytes. */
+#define SPAN_MAX 260
+
+enum watched { TAP, RX_CALL, TX_CALL, CHILD };
+
+struct pump {
+	struct front *f;
+	struct pump_stats *n;
+	int tap;
+	bool tap_readable;
+};
+
+static int reclaim_tx(struct front_vq *q)
+{
+	uint32_t len;
+	uint16_t id;
+	int got;
+
+	while ((got = front_vq_used(q, &id, &len)) > 0)
+		front_vq_release(q, id);
+	return got < 0 ? -EPROTO : 0;
+}
+
+/* TAP to transmit queue. Return: frames moved, or -errno. */
+static int pump_tx(struct pump *p)
+{
+	struct front_vq *q = &p->f->vq[FRONT_TX];
+	int moved = 0;
+	int ret = reclaim_tx(q);
+
+	while (ret == 0 && p->tap_readable && moved < BUDGET) {
+		int id = front_vq_alloc(q);
+		ssize_t n;
+
+		if (id < 0)
+			break;
+		n = read(p->tap, front_vq_buf(q, (uint16_t)id), q->buf_size);
+		if (n < 0) {
+			front_vq_release(q, (uint16_t)id);
+			if (errno != EAGAIN)
+				ret = -errno;
+			p->tap_readable = false;
+			break;
+		}
+		front_vq_add(q, (uint16_t)id, (uint32_t)n, false);
+		p->n->tx_frames++;
+		p->n->tx_bytes += (uint64_t)n - FRONT_NET_HDR_LEN;
+		moved++;
+	}
+	front_vq_publish(q);
+	return ret < 0 ? ret : moved;
+}
+
+/*
+ * A device may vouch for a checksum that it never computed (DATA_VALID). A TAP
+ * knows no such flag and would verify and drop; to it, the same is said by "the
+ * rest of the checksum is still to be filled in".
+ */
+static void vouch_to_tap(uint8_t *buf, uint32_t len)
+{
+	const uint8_t *ip = buf + FRONT_NET_HDR_LEN + 14;
+	uint32_t l4 = 14;
+	uint8_t proto;
+
+	if (!(buf[0] & VIRTIO_NET_HDR_F_DATA_VALID) || len < FRONT_NET_HDR_LEN + 14 + 40)
+		return;
+	if (get_be16(ip - 2) == 0x0800) {
+		l4 += (uint32_t)(ip[0] & 15) * 4;
+		proto = ip[9];
+	} else if (get_be16(ip - 2) == 0x86dd) {
+		l4 += 40;
+		proto = ip[6];
+	} else {
+		return;
+	}
+	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
+		return;
+	buf[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	put_le16(buf + 6, (uint16_t)l4);
+	put_le16(buf + 8, proto == IPPROTO_TCP ? 16 : 6);
+}
+
+/* One received frame: its buffers to the TAP and back to the ring. */
+static int deliver(struct pump *p, uint16_t first, uint32_t first_len)
+{
+	struct front_vq *q = &p->f->vq[FRONT_RX];
+	uint16_t id[SPAN_MAX] = { first };
+	struct iovec iov[SPAN_MAX];
+	uint32_t len = first_len;
+	uint16_t span = 1;
+
+	if (first_len < FRONT_NET_HDR_LEN)
+		return -EPROTO;
+	if (p->f->features & (1ULL << VIRTIO_NET_F_MRG_RXBUF))
+		span = get_le16(front_vq_buf(q, first) + 10);
+	if (span == 0 || span > SPAN_MAX)
+		return -EPROTO;
+	for (uint16_t i = 0; i < span; i++) {
+		uint32_t got = first_len;
+
+		if (i > 0 && front_vq_used(q, &id[i], &got) != 1)
+			return -EPROTO; /* all parts of a frame are published together */
+		if (got > q->buf_size)
+			return -EPROTO;
+		iov[i] = (struct iovec){ front_vq_buf(q, id[i]), got };
+		len += i > 0 ? got : 0;
+	}
+	vouch_to_tap(iov[0].iov_base, first_len);
+	if (writev(p->tap, iov, span) < 0)
+		p->n->rx_tap_errors++;
+	p->n->rx_frames++;
+	p->n->rx_bytes += len - FRONT_NET_HDR_LEN;
+	for (uint16_t i = 0; i < span; i++)
+		front_vq_add(q, id[i], q->buf_size, true);
+	return 0;
+}
+
+static int pump_rx(struct pump *p)
+{
+	struct front_vq *q = &p->f->vq[FRONT_RX];
+	int moved = 0, got = 0, ret = 0;
+	uint32_t len;
+	uint16_t id;
+
+	while (ret == 0 && moved < BUDGET && (got = front_vq_used(q, &id, &len)) > 0) {
+		ret = deliver(p, id, len);
+		moved++;
+	}
+	if (got < 0)
+		ret = -EPROTO;
+	front_vq_publish(q);
+	return ret < 0 ? ret : moved;
+}
+
+static int watch(int ep, int fd, enum watched what, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.u32 = what };
+
+	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+/* Nothing to do: ask for interrupts, look again, wait. Return: 1 when the child has ended. */
+static int sleep_until_work(struct pump *p, int ep)
+{
+	struct epoll_event ev[4];
+	bool tx_full = p->f->vq[FRONT_TX].nfree == 0;
+	bool more;
+	int n;
+
+	more = front_vq_calls_on(&p->f->vq[FRONT_RX]);
+	if (tx_full)
+		more |= front_vq_calls_on(&p->f->vq[FRONT_TX]);
+	n = epoll_wait(ep, ev, (int)ARRAY_SIZE(ev), more ? 0 : -1);
+	p->n->sleeps += !more;
+	for (int i = 0; i < n; i++) {
+		if (ev[i].data.u32 == TAP)
+			p->tap_readable = true;
+		else if (ev[i].data.u32 == CHILD)
+			return 1;
+	}
+	front_vq_calls_off(&p->f->vq[FRONT_RX]);
+	front_vq_calls_off(&p->f->vq[FRONT_TX]);
+	return 0;
+}
+
+/**
+ * pump_run() - move frames until the child ends
+ * @tap:	nonblocking, with a 12-byte virtio header
+ * @child_pidfd:	readable when the command has ended
+ *
+ * Return: 0, or -EPROTO when the back-end broke the rings' rules, or -errno
+ */
+int pump_run(struct front *f, int tap, int child_pidfd, struct pump_stats *stats)
+{
+	struct pump p = { .f = f, .n = stats, .tap = tap, .tap_readable = true };
+	struct front_vq *rx = &f->vq[FRONT_RX];
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	int ret, id;
+
+	if (ep < 0)
+		return -errno;
+	ret = watch(ep, tap, TAP, EPOLLIN | EPOLLET);
+	if (ret == 0)
+		ret = watch(ep, rx->call_fd, RX_CALL, EPOLLIN | EPOLLET);
+	if (ret == 0)
+		ret = watch(ep, f->vq[FRONT_TX].call_fd, TX_CALL, EPOLLIN | EPOLLET);
+	if (ret == 0)
+		ret = watch(ep, child_pidfd, CHILD, EPOLLIN);
+	while ((id = front_vq_alloc(rx)) >= 0)
+		front_vq_add(rx, (uint16_t)id, rx->buf_size, true);
+	front_vq_publish(rx);
+	while (ret == 0) {
+		int tx = pump_tx(&p);
+		int got = pump_rx(&p);
+
+		if (tx < 0 || got < 0)
+			ret = tx < 0 ? tx : got;
+		else if (tx == 0 && got == 0)
+			ret = sleep_until_work(&p, ep);
+	}
+	close(ep);
+	return ret < 0 ? ret : 0;
+}
