@@ -125,6 +125,16 @@ $(LOAD) $(INIT):
 	$(if $(Q),@echo "  LD      $@")
 	$(Q)$(CC) $(STATIC_CFLAGS) -static -o $@ $^
 
+# Front-ends for any vhost-user back-end: a namespace as the guest, and a pump.
+NSGUEST  := $(B)/nsguest
+RINGPUMP := $(B)/ringpump
+
+$(NSGUEST): $(call obj_of,$(call src_of,bench/nsguest) $(call src_of,bench/front)) $(LIB_BASE)
+	$(call link,$^,)
+$(RINGPUMP): $(call obj_of,$(call src_of,bench/ringpump) $(call src_of,bench/front) \
+		bench/load/pattern.c) $(LIB_BASE)
+	$(call link,$^,)
+
 GUEST := $(B)/guest/initramfs.cpio.gz
 
 $(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
@@ -136,7 +146,7 @@ $(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
 
 FAST_TESTS = $(UNIT_BIN) $(STACK_BIN)
 
-all: $(SLUICE) $(LOAD) $(INIT)	## build the program, the load generator and the guest's init
+all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP)	## build the program and its tools
 
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
