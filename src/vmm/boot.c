@@ -112,7 +112,10 @@ int boot_read(struct boot_image *b, const struct boot_file *f, uint64_t off, voi
 	return 0;
 }
 
-static int load_kernel(struct boot_image *b, struct boot_entry *out)
+enum format { FORMAT_BZIMAGE, FORMAT_ELF };
+
+/* Returns an enum format, or -errno. */
+static int sniff(struct boot_image *b)
 {
 	uint8_t head[SNIFF_LEN];
 	uint64_t len = MIN(b->kernel.size, sizeof(head));
@@ -122,11 +125,20 @@ static int load_kernel(struct boot_image *b, struct boot_entry *out)
 	if (err < 0)
 		return err;
 	if (elf_is(head, len))
-		return elf_load(b, out);
+		return FORMAT_ELF;
 	if (bzimage_is(head, len))
-		return bzimage_load(b, out);
+		return FORMAT_BZIMAGE;
 	return boot_fail(b, -ENOEXEC, "%s: not a Linux kernel (neither bzImage nor ELF)",
 			 b->kernel.path);
+}
+
+static int load_kernel(struct boot_image *b, struct boot_entry *out)
+{
+	int format = sniff(b);
+
+	if (format < 0)
+		return format;
+	return format == FORMAT_ELF ? elf_load(b, out) : bzimage_load(b, out);
 }
 
 /* As high as the kernel allows, so that it does not stand where the kernel unpacks. */
@@ -185,6 +197,24 @@ static int load_tables(struct boot_image *b)
 		return boot_fail(b, err, "ACPI tables: %s", strerror(-err));
 	boot_write_cpu_tables(b->mem);
 	return 0;
+}
+
+/**
+ * boot_probe() - does this file look like a kernel? For an early answer
+ * @why:	on failure, one line that names the file
+ *
+ * Return: 0, or -errno as boot_load()
+ */
+int boot_probe(const char *kernel, char *why, size_t why_len)
+{
+	struct boot_image b = { .why = why, .why_len = why_len };
+	int err = boot_open(&b, &b.kernel, kernel);
+
+	if (err < 0)
+		return err;
+	err = sniff(&b);
+	close(b.kernel.fd);
+	return MIN(err, 0);
 }
 
 /**

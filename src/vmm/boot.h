@@ -69,6 +69,7 @@ struct boot_config {
 };
 
 /* boot.c */
+int boot_probe(const char *kernel, char *why, size_t why_len);
 int boot_load(const struct boot_config *cfg, const struct gmem *mem, struct boot_entry *out,
 	      char *why, size_t why_len);
 

@@ -361,10 +361,15 @@ static void memory_map_is_exactly_what_is_mapped(void **state)
 
 static void refused(struct guest *g, const char *kernel, int err, const char *text)
 {
+	char early[256];
+
 	assert_int_equal(load_with(g, kernel, initrd_path, ""), err);
 	assert_null(strchr(g->why, '\n'));
 	if (!strstr(g->why, text))
 		fail_msg("\"%s\" does not say \"%s\"", g->why, text);
+	/* What the early look can tell, it tells in the same words. */
+	if (boot_probe(kernel, early, sizeof(early)) < 0)
+		assert_string_equal(early, g->why);
 }
 
 static void bad_files_are_refused_with_their_name_and_a_reason(void **state)
