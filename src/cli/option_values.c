@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/* Options' arguments, from text and back. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/base.h"
+#include "src/cli/options.h"
+
+#define DNS_PORT 53
+
+/* Where the hosts of --subnet are. */
+#define SUBNET_GATEWAY 2U
+#define SUBNET_DNS     3U
+#define SUBNET_GUEST   15U
+
+static void *field(const struct option_def *d, struct run_options *o)
+{
+	return (char *)o + d->offset;
+}
+
+static const void *const_field(const struct option_def *d, const struct run_options *o)
+{
+	return (const char *)o + d->offset;
+}
+
+PRINTF(4, 5)
+static int bad(const struct option_def *d, char *why, size_t why_len, const char *fmt, ...)
+{
+	int n = snprintf(why, why_len, "--%s: ", d->name);
+	va_list ap;
+
+	if (n < 0 || (size_t)n >= why_len)
+		return -EINVAL;
+	va_start(ap, fmt);
+	vsnprintf(why + n, why_len - (size_t)n, fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+/* Decimal digits and nothing before them; @end: out, what follows. */
+static int parse_digits(const char *s, uint64_t *v, const char **end)
+{
+	char *e;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	errno = 0;
+	*v = strtoull(s, &e, 10);
+	*end = e;
+	return errno ? -EINVAL : 0;
+}
+
+static int parse_bytes(const char *s, uint64_t *v)
+{
+	static const char units[] = "KMGTkmgt";
+	const char *end, *unit;
+
+	if (parse_digits(s, v, &end) < 0)
+		return -EINVAL;
+	if (*end) {
+		unsigned shift;
+
+		unit = strchr(units, *end);
+		if (!unit)
+			return -EINVAL;
+		shift = 10 * (unsigned)((unit - units) % 4 + 1);
+		if (*v > UINT64_MAX >> shift)
+			return -EINVAL;
+		*v <<= shift;
+		end++;
+		if (strcmp(end, "iB") == 0)
+			end += 2;
+	}
+	return *end ? -EINVAL : 0;
+}
+
+static int format_bytes(char *buf, size_t len, uint64_t v)
+{
+	static const char *const units[] = { "", "K", "M", "G", "T" };
+	unsigned u = 0;
+
+	while (v >= 1024 && v % 1024 == 0 && u + 1 < ARRAY_SIZE(units)) {
+		v /= 1024;
+		u++;
+	}
+	return snprintf(buf, len, "%llu%s", (unsigned long long)v, units[u]);
+}
+
+static int set_bytes(const struct option_def *d, uint64_t *v, const char *arg, char *why,
+		     size_t why_len)
+{
+	char lo[32], hi[32];
+
+	format_bytes(lo, sizeof(lo), d->min);
+	format_bytes(hi, sizeof(hi), d->max);
+	if (parse_bytes(arg, v) < 0)
+		return bad(d, why, why_len, "\"%.40s\" is not a size such as 512M", arg);
+	if (*v < d->min || *v > d->max)
+		return bad(d, why, why_len, "%.40s is not within %s..%s", arg, lo, hi);
+	return 0;
+}
+
+static int set_number(const struct option_def *d, uint64_t *v, const char *arg, char *why,
+		      size_t why_len)
+{
+	const char *end;
+
+	if (parse_digits(arg, v, &end) < 0 || *end)
+		return bad(d, why, why_len, "\"%.40s\" is not a number", arg);
+	if (*v < d->min || *v > d->max)
+		return bad(d, why, why_len, "%.40s is not within %llu..%llu", arg,
+			   (unsigned long long)d->min, (unsigned long long)d->max);
+	return 0;
+}
+
+static int set_onoff(const struct option_def *d, bool *v, const char *arg, char *why,
+		     size_t why_len)
+{
+	*v = strcmp(arg, "on") == 0;
+	if (!*v && strcmp(arg, "off") != 0)
+		return bad(d, why, why_len, "\"%.40s\" is neither on nor off", arg);
+	return 0;
+}
+
+static int set_word(const struct option_def *d, uint32_t *v, const char *arg, char *why,
+		    size_t why_len)
+{
+	char all[128] = "";
+
+	for (uint32_t i = 0; d->words[i]; i++) {
+		if (strcmp(d->words[i], arg) == 0) {
+			*v = i;
+			return 0;
+		}
+		if (i)
+			strncat(all, ", ", sizeof(all) - strlen(all) - 1);
+		strncat(all, d->words[i], sizeof(all) - strlen(all) - 1);
+	}
+	return bad(d, why, why_len, "\"%.40s\" is none of %s", arg, all);
+}
+
+static int set_subnet(const struct option_def *d, struct stack_config *c, const char *arg,
+		      char *why, size_t why_len)
+{
+	const char *slash = strchr(arg, '/'), *end;
+	char addr[INET_ADDRSTRLEN];
+	struct in_addr in;
+	uint64_t prefix;
+	uint32_t net;
+
+	if (!slash || (size_t)(slash - arg) >= sizeof(addr))
+		return bad(d, why, why_len, "\"%.40s\" is not a network such as 10.0.2.0/24", arg);
+	memcpy(addr, arg, (size_t)(slash - arg));
+	addr[slash - arg] = 0;
+	if (inet_pton(AF_INET, addr, &in) != 1 || parse_digits(slash + 1, &prefix, &end) < 0 ||
+	    *end)
+		return bad(d, why, why_len, "\"%.40s\" is not a network such as 10.0.2.0/24", arg);
+	if (prefix < d->min || prefix > d->max)
+		return bad(d, why, why_len, "the prefix of %.40s is not within /%llu../%llu", arg,
+			   (unsigned long long)d->min, (unsigned long long)d->max);
+	net = ntohl(in.s_addr);
+	if (net & (UINT32_MAX >> prefix))
+		return bad(d, why, why_len, "%.40s has bits beyond its prefix", arg);
+	c->prefix4 = (uint8_t)prefix;
+	c->gateway4 = net + SUBNET_GATEWAY;
+	c->dns4 = net + SUBNET_DNS;
+	c->guest4 = net + SUBNET_GUEST;
+	return 0;
+}
+
+/* a.b.c.d, a.b.c.d:port, v6, [v6], [v6]:port */
+static int parse_resolver(const char *arg, struct endpoint *ep)
+{
+	const char *colon = strrchr(arg, ':'), *close = strchr(arg, ']'), *end;
+	char addr[INET6_ADDRSTRLEN];
+	uint64_t port = DNS_PORT;
+	size_t len = strlen(arg);
+
+	if (arg[0] == '[') {
+		if (!close || (close[1] && close[1] != ':'))
+			return -EINVAL;
+		arg++;
+		len = (size_t)(close - arg);
+		colon = close[1] ? close + 1 : NULL;
+	} else if (colon && strchr(arg, ':') != colon) {
+		colon = NULL; /* IPv6 without brackets */
+	} else if (colon) {
+		len = (size_t)(colon - arg);
+	}
+	if (colon &&
+	    (parse_digits(colon + 1, &port, &end) < 0 || *end || port == 0 || port > UINT16_MAX))
+		return -EINVAL;
+	if (len >= sizeof(addr))
+		return -EINVAL;
+	memcpy(addr, arg, len);
+	addr[len] = 0;
+	ep->port = (uint16_t)port;
+	return ipaddr_parse(addr, &ep->addr);
+}
+
+static int add_dns(const struct option_def *d, struct stack_config *c, const char *arg, char *why,
+		   size_t why_len)
+{
+	if (c->nresolvers == STACK_RESOLVERS_MAX)
+		return bad(d, why, why_len, "at most %d resolvers", STACK_RESOLVERS_MAX);
+	if (parse_resolver(arg, &c->resolvers[c->nresolvers]) < 0)
+		return bad(d, why, why_len, "\"%.60s\" is not an address or address:port", arg);
+	c->nresolvers++;
+	return 0;
+}
+
+static int add_env(const struct option_def *d, struct run_options *o, const char *arg, char *why,
+		   size_t why_len)
+{
+	const char *eq = strchr(arg, '=');
+
+	if (!eq || eq == arg)
+		return bad(d, why, why_len, "\"%.60s\" is not NAME=VALUE", arg);
+	if (o->nenv == RUN_ENV_MAX)
+		return bad(d, why, why_len, "at most %d", RUN_ENV_MAX);
+	o->env[o->nenv++] = arg;
+	return 0;
+}
+
+static int set_chars(const struct option_def *d, char *v, const char *arg, char *why,
+		     size_t why_len)
+{
+	size_t len = strlen(arg);
+
+	if (len >= d->max)
+		return bad(d, why, why_len, "longer than %llu characters",
+			   (unsigned long long)d->max - 1);
+	memcpy(v, arg, len + 1);
+	return 0;
+}
+
+/**
+ * option_set() - read one option's argument into its field
+ * @arg:	NULL = none was given
+ * @why:	on failure, one line that names the option
+ *
+ * Return: 0 or -EINVAL
+ */
+int option_set(const struct option_def *d, struct run_options *o, const char *arg, char *why,
+	       size_t why_len)
+{
+	uint64_t v = 0;
+	int err = 0;
+
+	if (!d->arg && arg)
+		return bad(d, why, why_len, "takes no argument");
+	if (d->arg && d->type != OPT_OPTIONAL && (!arg || !*arg))
+		return bad(d, why, why_len, "needs an argument: %s", d->arg);
+
+	switch (d->type) {
+	case OPT_FLAG:
+		*(bool *)field(d, o) = true;
+		break;
+	case OPT_ONOFF:
+		return set_onoff(d, field(d, o), arg, why, why_len);
+	case OPT_STRING:
+		*(const char **)field(d, o) = arg;
+		break;
+	case OPT_OPTIONAL:
+		*(const char **)field(d, o) = arg ? arg : "";
+		break;
+	case OPT_U16:
+		err = set_number(d, &v, arg, why, why_len);
+		if (err == 0)
+			*(uint16_t *)field(d, o) = (uint16_t)v;
+		break;
+	case OPT_U32:
+		err = set_number(d, &v, arg, why, why_len);
+		if (err == 0)
+			*(uint32_t *)field(d, o) = (uint32_t)v;
+		break;
+	case OPT_BYTES32:
+		err = set_bytes(d, &v, arg, why, why_len);
+		if (err == 0)
+			*(uint32_t *)field(d, o) = (uint32_t)v;
+		break;
+	case OPT_BYTES64:
+		return set_bytes(d, field(d, o), arg, why, why_len);
+	case OPT_WORD:
+		return set_word(d, field(d, o), arg, why, why_len);
+	case OPT_CHARS:
+		return set_chars(d, field(d, o), arg, why, why_len);
+	case OPT_SUBNET:
+		return set_subnet(d, field(d, o), arg, why, why_len);
+	case OPT_DNS:
+		return add_dns(d, field(d, o), arg, why, why_len);
+	case OPT_ENV:
+		return add_env(d, o, arg, why, why_len);
+	}
+	return err;
+}
+
+static void show_subnet(const struct stack_config *c, char *buf, size_t len)
+{
+	struct in_addr in = { htonl(c->gateway4 & ~(UINT32_MAX >> c->prefix4)) };
+	char addr[INET_ADDRSTRLEN];
+
+	snprintf(buf, len, "%s/%u", inet_ntop(AF_INET, &in, addr, sizeof(addr)), c->prefix4);
+}
+
+/**
+ * option_show() - an option's value as one would write it; "" where nothing is set
+ */
+void option_show(const struct option_def *d, const struct run_options *o, char *buf, size_t len)
+{
+	const void *f = const_field(d, o);
+	const char *s;
+
+	buf[0] = 0;
+	switch (d->type) {
+	case OPT_ONOFF:
+		snprintf(buf, len, "%s", *(const bool *)f ? "on" : "off");
+		break;
+	case OPT_STRING:
+		s = *(const char *const *)f;
+		snprintf(buf, len, "%s", s ? s : "");
+		break;
+	case OPT_U16:
+		snprintf(buf, len, "%u", *(const uint16_t *)f);
+		break;
+	case OPT_U32:
+		snprintf(buf, len, "%u", *(const uint32_t *)f);
+		break;
+	case OPT_BYTES32:
+		format_bytes(buf, len, *(const uint32_t *)f);
+		break;
+	case OPT_BYTES64:
+		format_bytes(buf, len, *(const uint64_t *)f);
+		break;
+	case OPT_WORD:
+		snprintf(buf, len, "%s", d->words[*(const uint32_t *)f]);
+		break;
+	case OPT_CHARS:
+		snprintf(buf, len, "%s", (const char *)f);
+		break;
+	case OPT_SUBNET:
+		show_subnet(f, buf, len);
+		break;
+	case OPT_FLAG:
+	case OPT_OPTIONAL:
+	case OPT_DNS:
+	case OPT_ENV:
+		break;
+	}
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* The option table of `sluice run`, and what walks it. */
+#include <errno.h>
+#include <string.h>
+
+#include "src/base/base.h"
+#include "src/cli/options.h"
+#include "tcpstack/limits.h"
+
+#define FIELD(f) offsetof(struct run_options, f)
+
+static const char *const transports[] = { [VM_PCI] = "pci", [VM_MMIO] = "mmio", NULL };
+static const char *const log_levels[] = {
+	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL
+};
+
+static_assert(ARRAY_SIZE(log_levels) == LOG_LEVELS + 1, "a word for each level");
+
+/* In the order in which --help shows them; a row without a name is a heading. */
+const struct option_def run_option_table[] = {
+	{ .help = "Machine" },
+	{ "kernel", "FILE", "machine.kernel", "bzImage or ELF kernel; else the guest image's",
+	  OPT_STRING, FIELD(kernel), 0, 0, NULL },
+	{ "initrd", "FILE", "machine.initrd", "initramfs, or none; else the guest image's",
+	  OPT_STRING, FIELD(initrd), 0, 0, NULL },
+	{ "cmdline", "TEXT", "machine.cmdline", "appended to the kernel command line", OPT_STRING,
+	  FIELD(cmdline), 0, 0, NULL },
+	{ "memory", "SIZE", "machine.memory", "guest memory, as 512M or 4G", OPT_BYTES64,
+	  FIELD(memory), RAM_SIZE_MIN, RAM_SIZE_MAX, NULL },
+	{ "cpus", "N", "machine.cpus", "virtual CPUs", OPT_U32, FIELD(cpus), 1, VCPUS_MAX, NULL },
+	{ "hugepages", NULL, "machine.hugepages", "guest memory in huge pages", OPT_FLAG,
+	  FIELD(hugepages), 0, 0, NULL },
+	{ "transport", "KIND", "machine.transport", "of the virtio devices", OPT_WORD,
+	  FIELD(transport), 0, 0, transports },
+	{ "console", "WHERE", "machine.console",
+	  "serial console: stdio, stderr, none or a file; auto is stdio without COMMAND, none with "
+	  "it",
+	  OPT_STRING, FIELD(console), 0, 0, NULL },
+	{ .help = "Network" },
+	{ "net", "on|off", "net.enabled", "whether the guest has a network device", OPT_ONOFF,
+	  FIELD(net), 0, 0, NULL },
+	{ "subnet", "CIDR", "net.subnet", "addresses: gateway is its host 2, DNS 3, the guest 15",
+	  OPT_SUBNET, FIELD(stack), 8, 27, NULL },
+	{ "mtu", "BYTES", "net.mtu", "of the guest's link", OPT_U16, FIELD(stack.mtu),
+	  STACK_MTU_MIN, STACK_MTU_MAX, NULL },
+	{ "dns", "ADDR[:PORT]", "net.dns",
+	  "resolver to ask, repeatable; else those of /etc/resolv.conf", OPT_DNS, FIELD(stack), 0,
+	  0, NULL },
+	{ "hostname", "NAME", "net.hostname", "given to the guest by DHCP", OPT_CHARS,
+	  FIELD(stack.hostname), 0, sizeof(((struct stack_config *)0)->hostname), NULL },
+	{ "gateway-is-host", "on|off", "net.gateway_is_host",
+	  "the gateway's address reaches 127.0.0.1", OPT_ONOFF, FIELD(stack.gateway_is_host), 0, 0,
+	  NULL },
+	{ "max-conns", "N", "net.max_conns", "TCP connections at one time", OPT_U32,
+	  FIELD(stack.max_tcp), 1, LIMIT_FLOWS_MAX, NULL },
+	{ "max-conn-rate", "N", "net.max_conn_rate", "new TCP connections a second, 0 is no limit",
+	  OPT_U32, FIELD(stack.max_conn_rate), 0, 1000000, NULL },
+	{ "max-udp", "N", "net.max_udp", "UDP flows at one time", OPT_U32, FIELD(stack.max_udp), 1,
+	  LIMIT_FLOWS_MAX, NULL },
+	{ "sndbuf", "SIZE", "net.sndbuf", "SO_SNDBUF of host sockets, 0 is the kernel's choice",
+	  OPT_BYTES32, FIELD(stack.sndbuf), 0, INT32_MAX / 2, NULL },
+	{ "rcvbuf", "SIZE", "net.rcvbuf", "SO_RCVBUF of host sockets, 0 is the kernel's choice",
+	  OPT_BYTES32, FIELD(stack.rcvbuf), 0, INT32_MAX / 2, NULL },
+	{ "congestion", "NAME", "net.congestion",
+	  "TCP congestion control of host sockets; else the kernel's choice", OPT_CHARS,
+	  FIELD(stack.congestion), 0, sizeof(((struct stack_config *)0)->congestion), NULL },
+	{ .help = "Command" },
+	{ "env", "NAME=VALUE", "command.env", "set in COMMAND's environment, repeatable", OPT_ENV,
+	  FIELD(env), 0, 0, NULL },
+	{ "timeout", "SECONDS", "command.timeout", "end the guest after so long, 0 is never",
+	  OPT_U32, FIELD(timeout), 0, 10000000, NULL },
+	{ .help = "Sluice" },
+	{ "stats", "[=FILE]", "stats", "at the end, a table on standard error or JSON in FILE",
+	  OPT_OPTIONAL, FIELD(stats), 0, 0, NULL },
+	{ "log-level", "LEVEL", "log.level", "what is worth a line", OPT_WORD, FIELD(log_level), 0,
+	  0, log_levels },
+	{ "force", NULL, "force", "run even where KVM cannot be expected to boot Linux", OPT_FLAG,
+	  FIELD(force), 0, 0, NULL },
+	{ "help", NULL, NULL, "this text", OPT_FLAG, FIELD(help), 0, 0, NULL },
+};
+
+/**
+ * run_options_defaults() - what holds where the user says nothing
+ */
+void run_options_defaults(struct run_options *o)
+{
+	*o = (struct run_options){
+		.memory = RUN_MEMORY_DEF,
+		.cpus = 1,
+		.transport = VM_PCI,
+		.console = "auto",
+		.net = true,
+		.log_level = LOG_WARN,
+	};
+	stack_config_defaults(&o->stack);
+}
+
+/* The row of the option whose name is the first @len bytes of @name. */
+static const struct option_def *find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(run_option_table); i++) {
+		const struct option_def *d = &run_option_table[i];
+
+		if (d->name && strlen(d->name) == len && memcmp(d->name, name, len) == 0)
+			return d;
+	}
+	return NULL;
+}
+
+/**
+ * run_options_parse() - read a command line into @o
+ * @o:		defaults; on failure half changed
+ * @argc, @argv:	what follows the word "run"
+ * @why:	on failure, one line
+ *
+ * Options end at "--"; what follows is the command. Main thread.
+ *
+ * Return: 0 or -EINVAL
+ */
+int run_options_parse(struct run_options *o, int argc, char **argv, char *why, size_t why_len)
+{
+	for (int i = 0; i < argc; i++) {
+		const char *name = argv[i], *value;
+		const struct option_def *d;
+		int err;
+
+		if (strcmp(name, "--") == 0) {
+			o->command = i + 1 < argc ? argv + i + 1 : NULL;
+			return 0;
+		}
+		if (strcmp(name, "-h") == 0)
+			name = "--help";
+		if (strncmp(name, "--", 2) != 0) {
+			snprintf(why, why_len, "%s: not an option; a command goes after --", name);
+			return -EINVAL;
+		}
+		name += 2;
+		value = strchr(name, '=');
+		d = find(name, value ? (size_t)(value - name) : strlen(name));
+		if (!d) {
+			snprintf(why, why_len, "--%.60s: no such option; see sluice run --help",
+				 name);
+			return -EINVAL;
+		}
+		if (value)
+			value++;
+		else if (d->arg && d->type != OPT_OPTIONAL && i + 1 < argc)
+			value = argv[++i];
+		err = option_set(d, o, value, why, why_len);
+		if (err < 0)
+			return err;
+		if (o->help)
+			return 0;
+	}
+	return 0;
+}
+
+/* Text from column @indent on, broken at spaces before column 80; @at is where we stand. */
+static void wrap(FILE *out, const char *text, int at, int indent)
+{
+	while (*text) {
+		size_t word = strcspn(text, " ");
+
+		if (at > indent && at + 1 + (int)word > 79) {
+			fprintf(out, "\n%*s", indent, "");
+			at = indent;
+		} else if (at > indent) {
+			fputc(' ', out);
+			at++;
+		}
+		fprintf(out, "%.*s", (int)word, text);
+		at += (int)word;
+		text += word;
+		text += strspn(text, " ");
+	}
+	fputc('\n', out);
+}
+
+static void help_row(FILE *out, const struct option_def *d, const struct run_options *defaults)
+{
+	char left[64], shown[64], text[256];
+	const int indent = 28;
+	int n;
+
+	n = snprintf(left, sizeof(left), "  --%s%s%s", d->name,
+		     d->arg && d->arg[0] != '[' ? " " : "", d->arg ? d->arg : "");
+	fputs(left, out);
+	if (n > indent - 2) {
+		fputc('\n', out);
+		n = 0;
+	}
+	fprintf(out, "%*s", indent - n, "");
+	n = snprintf(text, sizeof(text), "%s", d->help);
+	if (d->words) {
+		for (size_t i = 0; d->words[i] && n < (int)sizeof(text); i++)
+			n += snprintf(text + n, sizeof(text) - (size_t)n, "%s %s", i ? "," : ":",
+				      d->words[i]);
+	}
+	option_show(d, defaults, shown, sizeof(shown));
+	if (shown[0] && n < (int)sizeof(text))
+		snprintf(text + n, sizeof(text) - (size_t)n, " [%s]", shown);
+	wrap(out, text, indent, indent);
+}
+
+/**
+ * run_options_help() - `sluice run --help`
+ */
+void run_options_help(FILE *out)
+{
+	struct run_options defaults;
+
+	run_options_defaults(&defaults);
+	fputs("usage: sluice run [options] [-- COMMAND [ARGUMENT...]]\n\n"
+	      "Boots a Linux guest on KVM. With COMMAND, runs it there with these standard\n"
+	      "streams and ends with its status; without, gives a shell on the console\n"
+	      "(Ctrl-A x ends it).\n",
+	      out);
+	for (size_t i = 0; i < ARRAY_SIZE(run_option_table); i++) {
+		const struct option_def *d = &run_option_table[i];
+
+		if (d->name)
+			help_row(out, d, &defaults);
+		else
+			fprintf(out, "\n%s:\n", d->help);
+	}
+	fputs("\nExit status: COMMAND's own, or 128 + the signal that ended it;\n"
+	      "  0    without COMMAND, the guest switched itself off\n"
+	      "  2    an option was wrong, nothing was started\n"
+	      "  124  --timeout ended the guest\n"
+	      "  125  sluice could not run the guest, or lost it\n"
+	      "  126  COMMAND could not be executed\n"
+	      "  127  COMMAND was not found\n"
+	      "  128+N  signal N ended sluice\n",
+	      out);
+}

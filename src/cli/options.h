@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of `sluice run`: one table from which parsing, checks, defaults
+ * and --help are made. Nothing else knows an option's name.
+ */
+#ifndef SLUICE_CLI_OPTIONS_H
+#define SLUICE_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "src/base/log.h"
+#include "src/vmm/vm.h"
+#include "tcpstack/stack.h"
+
+#define RUN_ENV_MAX    64
+#define RUN_MEMORY_DEF (512ULL << 20)
+
+/* Exit statuses of `sluice run` that are not the command's own. */
+#define EXIT_USAGE   2	 /* an option is wrong: nothing was started */
+#define EXIT_TIMEOUT 124 /* --timeout */
+#define EXIT_SLUICE  125 /* sluice could not run the guest */
+
+/**
+ * struct run_options - what the user asked for
+ * @kernel, @initrd:	paths, NULL = look for them; @initrd "none" = none
+ * @cmdline:		appended to our own kernel command line, NULL = nothing
+ * @memory:		bytes
+ * @transport:		enum vm_transport
+ * @console:		auto, none, stdio, stderr, or a path
+ * @net:		there is a network device
+ * @stack:		address plan, limits and sockets of the NAT
+ * @timeout:		seconds, 0 = none
+ * @stats:		NULL = none, "" = a table on standard error, else a file for JSON
+ * @force:		run though this host's KVM cannot be expected to work
+ * @help:		--help was given: nothing else counts
+ * @env, @nenv:		NAME=VALUE for the command
+ * @command:		NULL-terminated, NULL = a shell on the console
+ *
+ * Strings are the caller's argv.
+ */
+struct run_options {
+	const char *kernel, *initrd, *cmdline;
+	uint64_t memory;
+	uint32_t cpus;
+	uint32_t transport;
+	const char *console;
+	bool net;
+	struct stack_config stack;
+	uint32_t timeout;
+	const char *stats;
+	uint32_t log_level;
+	bool hugepages;
+	bool force;
+	bool help;
+	const char *env[RUN_ENV_MAX];
+	uint32_t nenv;
+	char *const *command;
+};
+
+/**
+ * enum option_type - how an option's argument is read and shown
+ */
+enum option_type {
+	OPT_FLAG,     /* bool; no argument */
+	OPT_ONOFF,    /* bool; "on" or "off" */
+	OPT_STRING,   /* const char * */
+	OPT_OPTIONAL, /* const char *; argument only as --name=ARG, "" without */
+	OPT_U16,      /* number in min..max */
+	OPT_U32,
+	OPT_BYTES32, /* number of bytes with K, M or G; 0 = the kernel's default */
+	OPT_BYTES64,
+	OPT_WORD,   /* uint32_t: index in words */
+	OPT_CHARS,  /* char[max]: copied */
+	OPT_SUBNET, /* struct stack_config's address plan */
+	OPT_DNS,    /* one more resolver of struct stack_config */
+	OPT_ENV,    /* one more NAME=VALUE */
+};
+
+/**
+ * struct option_def - one row of the table
+ * @name:	without the dashes
+ * @arg:	what --help calls the argument, NULL = none
+ * @key:	dotted name in a configuration file
+ * @offset:	in struct run_options
+ * @min, @max:	of numbers; @max of OPT_CHARS is the array's size
+ * @words:	of OPT_WORD, NULL-terminated
+ */
+struct option_def {
+	const char *name;
+	const char *arg;
+	const char *key;
+	const char *help;
+	enum option_type type;
+	size_t offset;
+	uint64_t min, max;
+	const char *const *words;
+};
+
+/* options.c */
+extern const struct option_def run_option_table[];
+void run_options_defaults(struct run_options *o);
+int run_options_parse(struct run_options *o, int argc, char **argv, char *why, size_t why_len);
+void run_options_help(FILE *out);
+
+/* option_values.c */
+int option_set(const struct option_def *d, struct run_options *o, const char *arg, char *why,
+	       size_t why_len);
+void option_show(const struct option_def *d, const struct run_options *o, char *buf, size_t len);
+
+#endif
