@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `sluice run`: options to machine, machine to exit status.
+ *
+ * Theory of operation: one session on the stack owns every part. Parts are made
+ * in the order in which they need each other and taken down in reverse; each is
+ * NULL until it exists, so that one function ends a session however far it came.
+ * Whatever goes wrong before the guest runs is one line on standard error.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "src/base/base.h"
+#include "src/base/clock.h"
+#include "src/base/log.h"
+#include "src/cli/cmdchan.h"
+#include "src/cli/kernel_find.h"
+#include "src/cli/options.h"
+#include "src/cli/resolv.h"
+#include "src/cli/run.h"
+#include "src/cli/stats.h"
+#include "src/vmm/boot.h"
+#include "src/vmm/cmdproto.h"
+#include "src/vmm/io_loop.h"
+#include "src/vmm/kvm.h"
+#include "src/vmm/vm.h"
+#include "virtio/console.h"
+#include "virtio/net_worker.h"
+#include "virtio/rng.h"
+
+/* What every guest of ours needs; the user's words come behind it and win. */
+#define CMDLINE_BASE "console=ttyS0 quiet panic=-1"
+
+/* From the signal that the command got to the end of the machine. */
+#define KILL_AFTER_NS (5 * NS_PER_S)
+
+/* Descriptors that are not flows: machine, loop, queues, standard streams. */
+#define FDS_BESIDE_FLOWS 256
+
+struct session {
+	const struct run_options *o;
+	struct vm *vm;
+	struct net_worker *worker;
+	struct net_dev *net;
+	struct vrng *rng;
+	struct vcon *con;
+	struct cmdchan *chan;
+	int console_fd; /* opened for --console=FILE, else -1 */
+	int timer_fd;
+	bool timed_out;
+	struct run_stats stats;
+	struct guest_image image;
+	char cmdline[4096];
+	char why[VM_WHY_MAX];
+};
+
+PRINTF(3, 4)
+static int failed(struct session *s, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(s->why, sizeof(s->why), fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+/* --- callbacks of the main loop ------------------------------------------- */
+
+static void on_rng_kick(void *ctx, uint32_t events)
+{
+	(void)events;
+	vrng_service(ctx);
+}
+
+static void on_console_kick(void *ctx, uint32_t events)
+{
+	(void)events;
+	vcon_service(ctx);
+}
+
+static void on_timeout(void *ctx, uint32_t events)
+{
+	struct session *s = ctx;
+
+	(void)events;
+	s->timed_out = true;
+	vm_stop(s->vm, VM_END_STOPPED, EXIT_TIMEOUT);
+}
+
+static void on_command_done(void *ctx)
+{
+	struct session *s = ctx;
+
+	vm_stop(s->vm, VM_END_STOPPED, 0);
+}
+
+static void on_command_killed(void *ctx, int signo)
+{
+	struct session *s = ctx;
+
+	vm_stop(s->vm, VM_END_SIGNAL, signo);
+}
+
+static bool on_signal(void *ctx, int signo)
+{
+	struct session *s = ctx;
+
+	return s->chan && cmdchan_signal(s->chan, signo);
+}
+
+/* --- before the machine --------------------------------------------------- */
+
+static int find_kernel(struct session *s)
+{
+	char exe_dir[PATH_MAX];
+	int err = guest_exe_dir(exe_dir, sizeof(exe_dir));
+
+	if (err < 0)
+		return failed(s, err, "/proc/self/exe: %s", strerror(-err));
+	err = guest_image_find(exe_dir, s->o->kernel, s->o->initrd, &s->image, s->why,
+			       sizeof(s->why));
+	if (err < 0)
+		return err;
+	err = boot_probe(s->image.kernel, s->why, sizeof(s->why));
+	if (err < 0)
+		return err;
+	if (s->image.initrd[0] && access(s->image.initrd, R_OK) < 0)
+		return failed(s, -errno, "%s: %s", s->image.initrd, strerror(errno));
+	return 0;
+}
+
+static int make_cmdline(struct session *s)
+{
+	const char *more = s->o->cmdline;
+	int n = snprintf(s->cmdline, sizeof(s->cmdline), "%s%s%s", CMDLINE_BASE, more ? " " : "",
+			 more ? more : "");
+
+	if (n < 0 || (size_t)n >= sizeof(s->cmdline))
+		return failed(s, -E2BIG, "--cmdline: too long");
+	return 0;
+}
+
+/* Is a stock kernel likely to get anywhere on this host? */
+static int check_host(struct session *s)
+{
+	if (s->o->force || kvm_host_kind() != KVM_HOST_PVM)
+		return 0;
+	return failed(s, -ENOTSUP,
+		      "this host's KVM has neither VT-x nor SVM, so Linux does not boot in it: "
+		      "use another host or tools/nested (--force tries all the same)");
+}
+
+/* Each flow costs a descriptor: take as many as we are allowed. */
+static void raise_fd_limit(const struct stack_config *net)
+{
+	rlim_t want = (rlim_t)net->max_tcp + net->max_udp + net->max_ping + net->max_dns +
+		      FDS_BESIDE_FLOWS;
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
+		return;
+	rl.rlim_cur = MIN(want, rl.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur < want)
+		log_warn("run",
+			 "only %llu descriptors for %llu flows; see ulimit -n and --max-conns",
+			 (unsigned long long)rl.rlim_cur,
+			 (unsigned long long)(want - FDS_BESIDE_FLOWS));
+}
+
+/* Where the serial console reads and writes. */
+static int console_fds(struct session *s, struct vm_config *vc)
+{
+	const char *where = s->o->console;
+
+	vc->console_in = vc->console_out = -1;
+	if (strcmp(where, "auto") == 0)
+		where = s->o->command ? "none" : "stdio";
+	if (strcmp(where, "none") == 0)
+		return 0;
+	if (strcmp(where, "stderr") == 0) {
+		vc->console_out = STDERR_FILENO;
+		return 0;
+	}
+	if (strcmp(where, "stdio") == 0) {
+		if (s->o->command)
+			return failed(s, -EINVAL,
+				      "--console: stdio belongs to COMMAND; use stderr or a file");
+		vc->console_in = STDIN_FILENO;
+		vc->console_out = STDOUT_FILENO;
+		vc->escape = isatty(STDIN_FILENO) == 1;
+		return 0;
+	}
+	s->console_fd = open(where, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (s->console_fd < 0)
+		return failed(s, -errno, "--console: %s: %s", where, strerror(errno));
+	vc->console_out = s->console_fd;
+	return 0;
+}
+
+/* --- the machine ------------------------------------------------------------ */
+
+static int add_net(struct session *s)
+{
+	struct net_worker_config wc = { .stack = s->o->stack };
+	int err;
+
+	if (!s->o->net)
+		return 0;
+	if (wc.stack.nresolvers == 0)
+		wc.stack.nresolvers = resolv_read(RESOLV_CONF, wc.stack.resolvers,
+						  STACK_RESOLVERS_MAX);
+	err = stack_config_check(&wc.stack, s->why, sizeof(s->why));
+	if (err < 0)
+		return err;
+	raise_fd_limit(&wc.stack);
+	wc.net.mtu = wc.stack.mtu;
+	memcpy(wc.net.mac, wc.stack.guest_mac, sizeof(wc.net.mac));
+	err = net_worker_new(&s->worker, &wc);
+	if (err < 0)
+		return failed(s, err, "network worker: %s", strerror(-err));
+	err = net_dev_new(&s->net, vm_gmem(s->vm), s->worker, &wc.net);
+	if (err < 0)
+		return failed(s, err, "network device: %s", strerror(-err));
+	return vm_add(s->vm, net_dev_vdev(s->net), s->o->transport, s->why, sizeof(s->why));
+}
+
+static int add_rng(struct session *s)
+{
+	int err = vrng_new(&s->rng, vm_gmem(s->vm));
+
+	if (err == 0)
+		err = io_loop_add(vm_loop(s->vm), vrng_kick_fd(s->rng), EPOLLIN, on_rng_kick,
+				  s->rng);
+	if (err < 0)
+		return failed(s, err, "entropy device: %s", strerror(-err));
+	return vm_add(s->vm, vrng_vdev(s->rng), s->o->transport, s->why, sizeof(s->why));
+}
+
+/* The console device carries the command; without one there is nothing to carry. */
+static int add_command(struct session *s)
+{
+	const struct cmdchan_config cc = {
+		.argv = s->o->command,
+		.env = s->o->env,
+		.nenv = s->o->nenv,
+		.fd = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO },
+		.kill_after_ns = KILL_AFTER_NS,
+		.done = on_command_done,
+		.killed = on_command_killed,
+		.ctx = s,
+	};
+	struct vcon_port_config port = {
+		.name = CMD_PORT_NAME,
+		.open = true,
+		.ops = &cmdchan_port_ops,
+	};
+	int err;
+
+	if (!s->o->command)
+		return 0;
+	err = cmdchan_new(&s->chan, &cc, vm_loop(s->vm));
+	if (err == -E2BIG)
+		return failed(s, err, "COMMAND and its environment are longer than %u bytes",
+			      CMD_EXEC_MAX);
+	if (err < 0)
+		return failed(s, err, "command channel: %s", strerror(-err));
+	port.ctx = s->chan;
+	err = vcon_new(&s->con, vm_gmem(s->vm), &port, 1);
+	if (err == 0)
+		err = io_loop_add(vm_loop(s->vm), vcon_kick_fd(s->con), EPOLLIN, on_console_kick,
+				  s->con);
+	if (err < 0)
+		return failed(s, err, "console device: %s", strerror(-err));
+	cmdchan_attach(s->chan, s->con, 0);
+	return vm_add(s->vm, vcon_vdev(s->con), s->o->transport, s->why, sizeof(s->why));
+}
+
+static int set_timeout(struct session *s)
+{
+	const struct itimerspec t = { .it_value = { .tv_sec = s->o->timeout } };
+	int err;
+
+	if (s->o->timeout == 0)
+		return 0;
+	s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (s->timer_fd < 0 || timerfd_settime(s->timer_fd, 0, &t, NULL) < 0)
+		return failed(s, -errno, "--timeout: %s", strerror(errno));
+	err = io_loop_add(vm_loop(s->vm), s->timer_fd, EPOLLIN, on_timeout, s);
+	return err < 0 ? failed(s, err, "--timeout: %s", strerror(-err)) : 0;
+}
+
+static int build(struct session *s)
+{
+	struct vm_config vc = {
+		.mem_size = s->o->memory,
+		.vcpus = s->o->cpus,
+		.hugepages = s->o->hugepages,
+		.on_signal = on_signal,
+		.signal_ctx = s,
+	};
+	struct boot_config bc = {
+		.kernel = s->image.kernel,
+		.initrd = s->image.initrd[0] ? s->image.initrd : NULL,
+		.cmdline = s->cmdline,
+	};
+	int err = console_fds(s, &vc);
+
+	if (err == 0)
+		err = vm_new(&s->vm, &vc, s->why, sizeof(s->why));
+	if (err == 0)
+		err = add_net(s);
+	if (err == 0)
+		err = add_rng(s);
+	if (err == 0)
+		err = add_command(s);
+	if (err == 0)
+		err = set_timeout(s);
+	if (err == 0)
+		err = vm_load(s->vm, &bc, s->why, sizeof(s->why));
+	return err;
+}
+
+static void write_stats(struct session *s)
+{
+	FILE *f;
+
+	if (!s->o->stats)
+		return;
+	if (!s->o->stats[0]) {
+		run_stats_table(&s->stats, stderr);
+		return;
+	}
+	f = fopen(s->o->stats, "we");
+	if (!f) {
+		log_error("run", "--stats: %s: %s", s->o->stats, strerror(errno));
+		return;
+	}
+	run_stats_json(&s->stats, f);
+	if (fclose(f) != 0)
+		log_error("run", "--stats: %s: %s", s->o->stats, strerror(errno));
+}
+
+/* Also for a session that came to nothing. The figures are read when all is quiet. */
+static void take_down(struct session *s, bool ran)
+{
+	if (s->chan)
+		cmdchan_detach(s->chan);
+	vm_free(s->vm);
+	s->vm = NULL;
+	if (s->chan)
+		cmdchan_finish(s->chan);
+	if (ran) {
+		s->stats.net = s->net ? net_dev_vdev(s->net) : NULL;
+		s->stats.worker = s->worker;
+		s->stats.ready_ns = s->chan ? cmdchan_ready_ns(s->chan) : 0;
+		write_stats(s);
+	}
+	if (s->net)
+		net_dev_free(s->net);
+	if (s->worker)
+		net_worker_free(s->worker);
+	if (s->rng)
+		vrng_free(s->rng);
+	if (s->con)
+		vcon_free(s->con);
+	if (s->timer_fd >= 0)
+		close(s->timer_fd);
+	if (s->console_fd >= 0)
+		close(s->console_fd);
+}
+
+/* What the user's shell is told; @s->why is filled where a line is due. */
+static int exit_status(struct session *s, const struct vm_result *r)
+{
+	if (s->chan && cmdchan_state(s->chan) == CMDCHAN_EXITED)
+		return (int)(cmdchan_status(s->chan) & 0xff);
+	if (s->timed_out)
+		return failed(s, EXIT_TIMEOUT, "the guest was ended after %u s", s->o->timeout);
+	if (r->end == VM_END_SIGNAL)
+		return 128 + r->detail;
+	if (r->end == VM_END_ERROR || r->end == VM_END_CRASH)
+		return failed(s, EXIT_SLUICE, "%s", r->why);
+	if (!s->chan)
+		return 0;
+	if (r->end == VM_END_STOPPED)
+		return failed(s, EXIT_SLUICE, "%s", cmdchan_why(s->chan));
+	return failed(s, EXIT_SLUICE,
+		      "%s before the command had ended; --console=stderr shows what it says",
+		      r->why);
+}
+
+static int run(const struct run_options *o, uint64_t start_ns)
+{
+	struct session s = {
+		.o = o,
+		.console_fd = -1,
+		.timer_fd = -1,
+		.stats.start_ns = start_ns,
+	};
+	int status = EXIT_SLUICE;
+	struct vm_result result;
+	int err;
+
+	err = find_kernel(&s);
+	if (err == 0)
+		err = make_cmdline(&s);
+	if (err == 0)
+		err = check_host(&s);
+	if (err == 0)
+		err = build(&s);
+	if (err == 0) {
+		s.stats.loaded_ns = clock_now_ns();
+		vm_run(s.vm, &result);
+		s.stats.end_ns = clock_now_ns();
+		/* Reads the channel's last word, so before it is detached. */
+		status = exit_status(&s, &result);
+	}
+	take_down(&s, err == 0);
+	cmdchan_free(s.chan);
+	if (s.why[0])
+		fprintf(stderr, "sluice: %s\n", s.why);
+	return status;
+}
+
+/**
+ * run_main() - `sluice run`
+ * @argc, @argv:	what follows the word "run"
+ *
+ * Return: the program's exit status, as run_options_help() lists them
+ */
+int run_main(int argc, char **argv)
+{
+	uint64_t start_ns = clock_now_ns();
+	struct run_options o;
+	char why[VM_WHY_MAX];
+
+	run_options_defaults(&o);
+	if (run_options_parse(&o, argc, argv, why, sizeof(why)) < 0) {
+		fprintf(stderr, "sluice: %s\n", why);
+		return EXIT_USAGE;
+	}
+	if (o.help) {
+		run_options_help(stdout);
+		return 0;
+	}
+	if (o.memory % RAM_SIZE_STEP) {
+		fprintf(stderr, "sluice: --memory: not a multiple of %lluM\n", RAM_SIZE_STEP >> 20);
+		return EXIT_USAGE;
+	}
+	log_set_level((enum log_level)o.log_level);
+	return run(&o, start_ns);
+}
