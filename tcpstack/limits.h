@@ -46,6 +46,72 @@
 /* Hop limit of what we send, RFC 1700 "IP time to live". */
 #define LIMIT_TTL 64
 
+/* --- TCP ------------------------------------------------------------------ */
+
+/*
+ * What one flow may keep back while its host socket is full: bytes that we
+ * offer beyond the socket's room. Two of the longest TSO frames: enough that
+ * the guest overshoots and so makes the kernel grow the socket's buffer.
+ */
+#define LIMIT_TCP_PARK_BYTES (128U << 10)
+
+/* Frames of the guest held across cycles; the rest of a stalled flow moves to the arena. */
+#define LIMIT_TCP_HELD_FLOW 16
+#define LIMIT_TCP_HELD_ALL  64 /* a quarter of the usual ring of 256 */
+
+/* Records of collected segments (one for each frame of a batch), and arena copies. */
+#define LIMIT_TCP_SEGMENTS	 1024
+#define LIMIT_TCP_PARK_BUF_BYTES (64U << 10)
+#define LIMIT_TCP_PARK_BUFS_MIN	 16
+#define LIMIT_TCP_PARK_BUFS_MAX	 256
+
+/* Our window scale, RFC 7323: windows up to 8 MiB in steps of 128 bytes. */
+#define LIMIT_TCP_WSCALE     7
+#define LIMIT_TCP_WSCALE_MAX 14 /* of the guest's, RFC 7323 2.3 */
+
+/* MSS of a guest that names none (RFC 9293 3.7.1), and the least that we honour. */
+#define LIMIT_TCP_MSS_DEFAULT 536
+#define LIMIT_TCP_MSS_MIN     64
+
+/*
+ * Retransmission towards the guest, RFC 6298. The floor stands above the 200 ms
+ * for which Linux may delay an ACK: what is only delayed is not sent again.
+ */
+#define LIMIT_TCP_RTO_MIN_NS  300000000ULL
+#define LIMIT_TCP_RTO_INIT_NS 1000000000ULL
+#define LIMIT_TCP_RTO_MAX_NS  60000000000ULL
+#define LIMIT_TCP_RETRIES     15 /* then the flow is reset; Linux' tcp_retries2 */
+#define LIMIT_TCP_SYN_RETRIES 5	 /* of the SYN-ACK; Linux' tcp_synack_retries */
+#define LIMIT_TCP_DUPACKS     3	 /* RFC 5681 3.2 */
+
+/* Longer than the kernel tries by itself (tcp_syn_retries 6: 127 s). */
+#define LIMIT_TCP_CONNECT_NS 130000000000ULL
+/* The guest's last FIN can only be lost in its own ring: seconds, not 2 MSL. */
+#define LIMIT_TCP_TIME_WAIT_NS 2000000000ULL
+/* RFC 5382 REQ-5: no sooner than 2 hours 4 minutes; partly closed: 4 minutes and more. */
+#define LIMIT_TCP_IDLE_NS      7440000000000ULL
+#define LIMIT_TCP_IDLE_HALF_NS 1800000000000ULL
+/* After a passing error of the host (ENOBUFS, ENOMEM). */
+#define LIMIT_TCP_RETRY_NS 10000000ULL
+
+/* RFC 5961 7: challenge ACKs a second, all flows together. */
+#define LIMIT_TCP_CHALLENGES 100
+
+/*
+ * Bytes that one flow receives from its socket before the next flow's turn,
+ * frames that one receive fills, and when ACKed bytes leave the socket: 64 KiB,
+ * or a quarter of what is in flight unless that is small, or after so many reads.
+ */
+#define LIMIT_TCP_RX_QUANTUM	(256U << 10)
+#define LIMIT_TCP_RX_FRAMES	32
+#define LIMIT_TCP_RX_FIRST	(16U << 10)
+#define LIMIT_TCP_DISCARD_BYTES (64U << 10)
+#define LIMIT_TCP_DISCARD_SMALL 512
+#define LIMIT_TCP_DISCARD_READS 16
+
+/* In flight to the guest where the kernel must copy it anew at each peek. */
+#define LIMIT_TCP_INFLIGHT_NO_OFFSET (512U << 10)
+
 /* --- ICMP ---------------------------------------------------------------- */
 
 /*
