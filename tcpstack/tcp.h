@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of TCP, for tcp*.c only.
+ *
+ * Segments of the guest come through tcp_in.c, which judges them and collects
+ * payload in the flow's bulk queue; tcp_run() (tcp.c) then serves each flow that
+ * has work: tcp_connect.c finishes connects, tcp_tx.c sends what was collected
+ * and reckons the window, tcp_rx.c moves bytes from the socket into the guest's
+ * buffers, tcp_out.c writes headers and control segments.
+ *
+ * Names are as seen from us: "rcv" is what the guest sends (RFC 9293 3.3.1),
+ * "snd" what we send to the guest.
+ */
+#ifndef SLUICE_TCPSTACK_TCP_H
+#define SLUICE_TCPSTACK_TCP_H
+
+#include <errno.h>
+#include <netinet/tcp.h>
+
+#include "src/base/clock.h"
+#include "tcpstack/bulk.h"
+#include "tcpstack/priv.h"
+
+/* Sequence numbers live on a circle, RFC 9293 3.4. */
+static inline bool seq_lt(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static inline bool seq_leq(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) <= 0;
+}
+
+static inline bool seq_gt(uint32_t a, uint32_t b)
+{
+	return seq_lt(b, a);
+}
+
+static inline bool seq_geq(uint32_t a, uint32_t b)
+{
+	return seq_leq(b, a);
+}
+
+/**
+ * struct tcp_options - what we read from a SYN, RFC 9293 3.2
+ * @mss:	0 = not given
+ * @wscale:	as sent; the reader caps it
+ */
+struct tcp_options {
+	uint16_t mss;
+	uint8_t wscale;
+	bool has_wscale;
+	bool sack_permitted;
+};
+
+/**
+ * struct tcp_seg - a segment's header, read once from the private copy
+ * @off:	where its payload starts in the frame
+ * @len:	bytes of payload
+ * @opt:	its options
+ * @opt_len:	their bytes
+ */
+struct tcp_seg {
+	uint32_t seq, ack;
+	uint16_t sport, dport, wnd;
+	uint8_t flags;
+	uint8_t opt_len;
+	uint32_t off, len;
+	const uint8_t *opt;
+};
+
+/* Sequence space that a segment takes up. */
+static inline uint32_t tcp_seg_space(const struct tcp_seg *s)
+{
+	return s->len + !!(s->flags & TH_SYN) + !!(s->flags & TH_FIN);
+}
+
+/**
+ * enum tcp_state - which operations a flow allows
+ * @TS_CONNECTING:	the host's connect() runs; nothing was said to the guest
+ * @TS_SYN_RCVD:	the host is connected and the SYN-ACK is out
+ * @TS_OPEN:		data both ways; how far it is closed stands in the flags
+ * @TS_TIME_WAIT:	no socket any more; a repeated FIN is still answered
+ */
+enum tcp_state { TS_CONNECTING, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT };
+
+/**
+ * struct tcp_flow - one connection
+ * @dirty:	in tcp.dirty while there is work for tcp_run()
+ * @wait:	in tcp.starved or, in TS_TIME_WAIT, in tcp.time_wait
+ * @timer:	one for all deadlines below; fires at the earliest or before
+ *
+ * @rcv_nxt:	next byte expected; all before it was collected
+ * @rcv_taken:	the ACK we send: bytes that the host's kernel took
+ * @rcv_edge:	right edge of the window that we ever offered; never moves left
+ * @room:	what the socket will still take, by the last measurement
+ * @room_full:	the window offered right after it
+ * @fill:	payload that fits in a byte of SO_SNDBUF, in 1/256
+ *
+ * @sock_una:	sequence number of the first byte in the socket's queue: up to
+ *		@snd_una the guest has it, and it may be discarded
+ * @peek_off:	the socket's SO_PEEK_OFF, -1 before it is first set
+ * @fin_seq:	sequence number of our FIN, once @host_eof
+ * @recover:	fast recovery ends when this is ACKed, RFC 6582
+ * @rtt_seq, @rtt_start:	the segment being timed, RFC 6298 (Karn: one at a time,
+ *		never a retransmitted one)
+ * @rto_at:	retransmission, persist or TIME-WAIT deadline; 0 = none
+ * @retry_at:	after a passing error of the host; 0 = none
+ */
+struct tcp_flow {
+	struct flow f;
+	struct dlist dirty;
+	struct dlist wait;
+	struct timer timer;
+	struct bulk_queue tx;
+
+	/* From the guest. */
+	uint32_t irs, rcv_nxt, rcv_taken, rcv_edge;
+	uint32_t room, room_full;
+	uint16_t fill;
+	uint8_t rcv_scale;
+
+	/* To the guest. */
+	uint8_t snd_scale;
+	uint16_t mss;
+	uint32_t iss, snd_una, snd_nxt, snd_max;
+	uint32_t snd_wnd, snd_wl1, snd_wl2, max_wnd;
+	uint32_t cwnd, recover;
+	uint32_t sock_una, fin_seq;
+	int32_t peek_off;
+	uint32_t rx_want;
+	uint8_t reads, dupacks, retries;
+
+	/* What waits to be done. */
+	uint8_t state;
+	uint8_t acks_due; /* pure ACKs owed unless data carries one */
+	bool ack_forced;  /* one of them is an answer, not progress */
+	uint32_t events;
+	bool rx_ready;	 /* the socket may hold unread bytes */
+	bool rx_rdhup;	 /* the peer's FIN is in the socket's queue */
+	bool rx_starved; /* waits for guest buffers */
+	bool tx_blocked; /* the socket was full: EPOLLOUT will come */
+	bool retransmit; /* the segment at snd_una, out of turn */
+	bool recovering; /* between fast retransmit and @recover */
+	bool rtt_running;
+
+	/* How far it is closed. */
+	bool guest_fin;	     /* its FIN is before rcv_nxt */
+	bool guest_fin_done; /* ... and shutdown(SHUT_WR) was called */
+	bool host_eof;	     /* the socket has nothing after fin_seq */
+	bool fin_acked;
+	bool closed_by_host; /* our FIN left before the guest's came */
+
+	uint32_t rtt_seq;
+	uint64_t rtt_start;
+	uint64_t srtt, rttvar, rto; /* nanoseconds */
+	uint64_t rto_at, retry_at, timer_at;
+};
+
+struct tcp {
+	struct stack *st;
+	struct flow_table flows;
+	struct siphash_key isn_key;
+	struct dlist dirty, starved;
+	struct dlist time_wait; /* oldest first */
+	struct arena *arena;
+	struct bulk bulk;
+	struct scratch iov;
+	uint8_t *sink; /* where bytes go that no_peek_offset must read again */
+	bool peek_offset;
+	uint64_t conn_tokens, conn_tokens_ns;
+	uint64_t challenge_ns;
+	uint32_t challenges;
+};
+
+/* Most entries of one sendmsg or recvmsg: UIO_MAXIOV. */
+#define TCP_IOV_MAX 1024
+
+/* Bytes of tcp.sink. */
+#define TCP_SINK_BYTES (64U << 10)
+
+static inline uint64_t tcp_now(const struct tcp *t)
+{
+	return stack_now(t->st);
+}
+
+static inline void tcp_syscall(struct tcp *t)
+{
+	counter_inc(&t->st->n.syscalls);
+}
+
+/* There is work for tcp_run(). */
+static inline void tcp_mark(struct tcp *t, struct tcp_flow *fl)
+{
+	if (dlist_empty(&fl->dirty))
+		dlist_push_tail(&t->dirty, &fl->dirty);
+}
+
+/* Errors that pass: they end no flow. */
+static inline bool tcp_passing(int err)
+{
+	return err == EAGAIN || err == EINTR || err == ENOBUFS || err == ENOMEM;
+}
+
+/* What is left to do after a step. */
+enum tcp_step {
+	STEP_IDLE, /* until an event, a segment or a timer */
+	STEP_MORE, /* at once, after the other flows' turn */
+	STEP_GONE, /* the flow was freed */
+};
+
+/* tcp.c */
+struct tcp_flow *tcp_flow_new(struct tcp *t, const struct flow_key *key);
+void tcp_flow_free(struct tcp *t, struct tcp_flow *fl);
+void tcp_abort(struct tcp *t, struct tcp_flow *fl, bool tell_guest);
+void tcp_timer_update(struct tcp *t, struct tcp_flow *fl);
+const char *tcp_state_name(const struct tcp_flow *fl);
+
+/* tcp_opt.c */
+void tcp_parse_options(const uint8_t *opt, uint32_t len, struct tcp_options *out);
+
+/* tcp_connect.c */
+void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s);
+enum tcp_step tcp_connect_event(struct tcp *t, struct tcp_flow *fl);
+void tcp_connect_timeout(struct tcp *t, struct tcp_flow *fl);
+
+/* tcp_tx.c */
+enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl);
+void tcp_tx_offer_first(struct tcp_flow *fl);
+void tcp_tx_port_down(struct tcp *t, struct tcp_flow *fl);
+
+/* tcp_probe.c */
+bool tcp_probe_peek_offset(void);
+
+/* tcp_rx.c */
+enum tcp_step tcp_rx_flow(struct tcp *t, struct tcp_flow *fl);
+int tcp_rx_discard(struct tcp *t, struct tcp_flow *fl, bool all);
+bool tcp_rx_wants(const struct tcp_flow *fl);
+
+/* tcp_rtx.c */
+void tcp_ack_input(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s);
+bool tcp_on_rto(struct tcp *t, struct tcp_flow *fl);
+void tcp_rtt_sample(struct tcp_flow *fl, uint64_t rtt_ns);
+void tcp_sent(struct tcp *t, struct tcp_flow *fl, uint32_t from, uint32_t to);
+
+/* tcp_out.c */
+void tcp_header(struct tcp_flow *fl, uint8_t *h, uint32_t seq, uint8_t flags);
+void tcp_send_control(struct tcp *t, struct tcp_flow *fl, uint32_t seq, uint8_t flags);
+void tcp_send_synack(struct tcp *t, struct tcp_flow *fl);
+void tcp_send_acks(struct tcp *t, struct tcp_flow *fl);
+void tcp_send_reset(struct tcp *t, struct tcp_flow *fl);
+void tcp_answer_reset(struct stack *st, const struct packet *pkt, const struct tcp_seg *s);
+void tcp_challenge(struct tcp *t, struct tcp_flow *fl);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening: a guest's SYN becomes a connect() of the host, and only its success
+ * becomes a SYN-ACK (H40). What the host is refused, the guest is refused in the
+ * same words: RST, or an ICMP unreachable before it.
+ */
+#include "tcpstack/tcp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define ICMP_CODE_NET_UNREACHABLE  0
+#define ICMP_CODE_HOST_UNREACHABLE 1
+#define ICMP_CODE_PROHIBITED	   13
+
+/* A token bucket of max_conn_rate connections a second, one second deep. */
+static bool rate_allows(struct tcp *t)
+{
+	uint64_t rate = t->st->cfg.max_conn_rate, now = tcp_now(t);
+	uint64_t full = rate * NS_PER_S, gain;
+
+	if (rate == 0)
+		return true;
+	/* Tokens are counted in 1/NS_PER_S; after a second the bucket is full anyway. */
+	gain = MIN(now - t->conn_tokens_ns, NS_PER_S) * rate;
+	t->conn_tokens = MIN(t->conn_tokens + gain, full);
+	t->conn_tokens_ns = now;
+	if (t->conn_tokens < NS_PER_S)
+		return false;
+	t->conn_tokens -= NS_PER_S;
+	return true;
+}
+
+/* No flow comes of it: count, and tell the guest by RST, never by silence (H32). */
+static void refuse(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s,
+		   enum drop_reason why)
+{
+	stack_drop(t->st, why);
+	counter_inc(&t->st->n.tcp_refused);
+	if (why == DROP_FLOW_LIMIT)
+		log_limited(LOG_WARN, "tcp", "connection refused: all %u in use (--max-conns)",
+			    t->flows.cap);
+	else if (why == DROP_CONN_RATE)
+		log_limited(LOG_WARN, "tcp",
+			    "connection refused: more than %u a second (--max-conn-rate)",
+			    t->st->cfg.max_conn_rate);
+	tcp_answer_reset(t->st, pkt, s);
+}
+
+/* A nonblocking socket with the options that must precede connect(), or -errno. */
+static int make_socket(struct tcp *t, int family)
+{
+	const struct stack_config *cfg = &t->st->cfg;
+	int fd, one = 1, size;
+
+	tcp_syscall(t);
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (fd < 0)
+		return -errno;
+	tcp_syscall(t);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (cfg->sndbuf) {
+		size = (int)cfg->sndbuf;
+		tcp_syscall(t);
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	}
+	if (cfg->rcvbuf) {
+		size = (int)cfg->rcvbuf;
+		tcp_syscall(t);
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	}
+	if (cfg->congestion[0]) {
+		tcp_syscall(t);
+		if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cfg->congestion,
+			       (socklen_t)strnlen(cfg->congestion, sizeof(cfg->congestion))))
+			log_once(LOG_WARN, "tcp", "congestion control %s: %s", cfg->congestion,
+				 strerror(errno));
+	}
+	return fd;
+}
+
+/* The SYN's header and options become the flow's parameters. */
+static void read_syn(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s)
+{
+	uint16_t most = (uint16_t)(t->st->cfg.mtu - TCP_HLEN -
+				   (ipaddr_is_v4(&fl->f.key.guest.addr) ? IP4_HLEN : IP6_HLEN));
+	struct tcp_options opt;
+
+	tcp_parse_options(s->opt, s->opt_len, &opt);
+	fl->mss = opt.mss ? opt.mss : LIMIT_TCP_MSS_DEFAULT;
+	fl->mss = (uint16_t)MIN(MAX(fl->mss, LIMIT_TCP_MSS_MIN), most);
+	if (opt.has_wscale) {
+		fl->snd_scale = (uint8_t)MIN(opt.wscale, LIMIT_TCP_WSCALE_MAX); /* H37 */
+		fl->rcv_scale = LIMIT_TCP_WSCALE;
+	}
+	fl->irs = s->seq;
+	fl->rcv_nxt = fl->rcv_taken = s->seq + 1;
+	fl->snd_wnd = fl->max_wnd = s->wnd; /* never scaled in a SYN */
+	tcp_tx_offer_first(fl);
+}
+
+/* RFC 6528: a clock of 4 us ticks plus a keyed hash of the connection (H47). */
+static uint32_t initial_seq(struct tcp *t, const struct tcp_flow *fl)
+{
+	return (uint32_t)siphash(&t->isn_key, &fl->f.key, sizeof(fl->f.key)) +
+	       (uint32_t)(tcp_now(t) / (4 * NS_PER_US));
+}
+
+static void connected(struct tcp *t, struct tcp_flow *fl)
+{
+	fl->state = TS_SYN_RCVD;
+	fl->iss = initial_seq(t, fl);
+	fl->snd_una = fl->snd_nxt = fl->snd_max = fl->iss;
+	fl->sock_una = fl->iss + 1;
+	tcp_send_synack(t, fl);
+	tcp_sent(t, fl, fl->iss, fl->iss + 1);
+}
+
+/*
+ * ICMP unreachable for the SYN, which we no longer have: its headers are
+ * rebuilt, since the error quotes just those (RFC 792).
+ */
+static void unreachable(struct tcp *t, const struct tcp_flow *fl, uint8_t code)
+{
+	const struct flow_key *key = &fl->f.key;
+	struct l3_spec l3 = { .src = key->guest.addr, .dst = key->remote.addr, .proto = PROTO_TCP };
+	uint8_t head[OUT_HEADERS_MAX] = { 0 };
+	uint32_t l4 = out_l3(t->st, head, &l3, TCP_HLEN);
+	struct iovec iov = { head, l4 + TCP_HLEN };
+	struct tx_frame frame = { .head = head,
+				  .head_len = l4 + TCP_HLEN,
+				  .len = l4 + TCP_HLEN,
+				  .iov = &iov,
+				  .iovcnt = 1 };
+	struct packet pkt = { .frame = &frame,
+			      .src = l3.src,
+			      .dst = l3.dst,
+			      .proto = PROTO_TCP,
+			      .l3 = ETH_HLEN,
+			      .l4 = (uint16_t)l4,
+			      .l4_len = TCP_HLEN };
+
+	put_be16(head + l4, key->guest.port);
+	put_be16(head + l4 + 2, key->remote.port);
+	put_be32(head + l4 + 4, fl->irs);
+	head[l4 + 12] = (TCP_HLEN / 4) << 4;
+	head[l4 + 13] = TH_SYN;
+	icmp_send_unreachable(t->st, &pkt, code);
+}
+
+/* connect() failed with @err: the guest is told what the host was told (H39, H40). */
+static void connect_failed(struct tcp *t, struct tcp_flow *fl, int err)
+{
+	counter_inc(&t->st->n.tcp_refused);
+	switch (err) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+		break;
+	case ENETUNREACH:
+	case ENETDOWN:
+		unreachable(t, fl, ICMP_CODE_NET_UNREACHABLE);
+		break;
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ETIMEDOUT:
+		unreachable(t, fl, ICMP_CODE_HOST_UNREACHABLE);
+		break;
+	case EACCES:
+	case EPERM:
+		unreachable(t, fl, ICMP_CODE_PROHIBITED);
+		break;
+	default:
+		stack_drop(t->st, DROP_SOCKET_ERROR);
+		log_limited(LOG_WARN, "tcp", "connect: %s", strerror(err));
+	}
+	tcp_abort(t, fl, true);
+}
+
+/* A free record, even if a flow in TIME-WAIT must go for it. */
+static struct tcp_flow *new_flow(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s)
+{
+	struct flow_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.guest = (struct endpoint){ pkt->src, s->sport };
+	key.remote = (struct endpoint){ pkt->dst, s->dport };
+	return tcp_flow_new(t, &key);
+}
+
+/**
+ * tcp_connect_new() - a SYN that belongs to no flow
+ *
+ * Ends in a flow in TS_CONNECTING, or in TS_SYN_RCVD, or in a refusal.
+ */
+void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s)
+{
+	struct endpoint dst = { pkt->dst, s->dport }, host;
+	enum drop_reason why = policy_translate(t->st, PROTO_TCP, &dst, &host);
+	union sockaddr_any sa;
+	struct tcp_flow *fl;
+	socklen_t len;
+	int fd, err;
+
+	if (why != DROP_NONE) {
+		refuse(t, pkt, s, why);
+		return;
+	}
+	if (!rate_allows(t)) {
+		refuse(t, pkt, s, DROP_CONN_RATE);
+		return;
+	}
+	fl = new_flow(t, pkt, s);
+	if (!fl) {
+		refuse(t, pkt, s, DROP_FLOW_LIMIT);
+		return;
+	}
+	len = endpoint_to_sockaddr(&host, &sa);
+	fd = make_socket(t, sa.sa.sa_family);
+	if (fd < 0) {
+		log_limited(LOG_WARN, "tcp", "socket: %s", strerror(-fd));
+		tcp_flow_free(t, fl);
+		refuse(t, pkt, s, DROP_SOCKET_ERROR);
+		return;
+	}
+	fl->f.fd = fd;
+	fl->f.host = host;
+	read_syn(t, fl, s);
+	counter_inc(&t->st->n.tcp_opened);
+	tcp_syscall(t);
+	err = connect(fd, &sa.sa, len) ? errno : 0;
+	if (err && err != EINPROGRESS) {
+		connect_failed(t, fl, err);
+		return;
+	}
+	/* Once, edge-triggered, for the life of the socket (H34). */
+	tcp_syscall(t);
+	err = loop_add(t->st->loop, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		       flow_token(&fl->f, TOKEN_TCP));
+	if (err) {
+		connect_failed(t, fl, -err);
+		return;
+	}
+	tcp_timer_update(t, fl);
+}
+
+/**
+ * tcp_connect_event() - the socket of a flow in TS_CONNECTING has something to say
+ *
+ * Return: STEP_GONE if it was a refusal.
+ */
+enum tcp_step tcp_connect_event(struct tcp *t, struct tcp_flow *fl)
+{
+	uint32_t events = fl->events;
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		tcp_syscall(t);
+		if (getsockopt(fl->f.fd, SOL_SOCKET, SO_ERROR, &err, &len))
+			err = errno;
+		/* Hung up without an error: connected and reset at once. */
+		connect_failed(t, fl, err ? err : ECONNRESET);
+		return STEP_GONE;
+	}
+	if (events & EPOLLOUT)
+		connected(t, fl);
+	return STEP_IDLE;
+}
+
+/**
+ * tcp_connect_timeout() - the host has not answered; nor do we wait longer
+ */
+void tcp_connect_timeout(struct tcp *t, struct tcp_flow *fl)
+{
+	connect_failed(t, fl, ETIMEDOUT);
+}

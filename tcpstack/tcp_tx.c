@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest to host: collected payload into the socket, the window, the half-close.
+ *
+ * Theory of operation. Once a cycle each flow that received payload offers all
+ * of it to its socket in one call. What the kernel takes is ACKed in the same
+ * cycle; the rest stays parked until EPOLLOUT, and is neither dropped nor ACKed.
+ *
+ * The window is what the socket will still take plus what we are willing to
+ * park, less what is parked. The socket's part is an estimate: SO_SNDBUF counts
+ * the kernel's overhead, so only a fraction of it is payload. The fraction is
+ * learnt whenever the socket is seen full (SIOCOUTQ is then what fits). Between
+ * measurements the estimate only falls, so two system calls a quarter of the
+ * window suffice (H51), and a short connection needs none.
+ *
+ * The parking part is what keeps the estimate honest. While nothing is parked the
+ * window stays open by at least LIMIT_TCP_PARK_BYTES, so a guest with more to
+ * send overshoots the socket. The full socket then owes us an EPOLLOUT, which
+ * re-opens the window, and the kernel, which grows a send buffer only after
+ * someone found it full, grows it.
+ */
+#include "tcpstack/tcp.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+/* Payload in SO_SNDBUF until the socket was seen full, in 1/256. */
+#define FILL_FIRST 192
+#define FILL_MIN   8
+#define FILL_MAX   256
+
+/* The socket's send buffer and what is in it, bytes; false when the socket is dead. */
+static bool measure(struct tcp *t, const struct tcp_flow *fl, uint32_t *size, uint32_t *used)
+{
+	int sndbuf = 0, outq = 0;
+	socklen_t len = sizeof(sndbuf);
+
+	tcp_syscall(t);
+	tcp_syscall(t);
+	if (getsockopt(fl->f.fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &len) ||
+	    ioctl(fl->f.fd, SIOCOUTQ, &outq))
+		return false;
+	*size = (uint32_t)MAX(sndbuf, 1);
+	*used = (uint32_t)MAX(outq, 0);
+	return true;
+}
+
+/* The socket is full: park, and learn how much payload it holds. */
+static void blocked(struct tcp *t, struct tcp_flow *fl)
+{
+	uint32_t size, used;
+
+	fl->tx_blocked = true;
+	fl->room = 0;
+	bulk_park(&t->bulk, &fl->tx);
+	if (measure(t, fl, &size, &used)) {
+		uint64_t fill = (uint64_t)used * 256 / size;
+
+		fl->fill = (uint16_t)MIN(MAX(fill, (uint64_t)FILL_MIN), (uint64_t)FILL_MAX);
+	}
+}
+
+static void measure_room(struct tcp *t, struct tcp_flow *fl)
+{
+	uint32_t size, used, cap;
+
+	if (!measure(t, fl, &size, &used))
+		return;
+	cap = (uint32_t)((uint64_t)size * fl->fill / 256);
+	fl->room = cap > used ? cap - used : 0;
+}
+
+/* Move the window's right edge as far as there is room behind it. */
+static void offer_window(struct tcp *t, struct tcp_flow *fl)
+{
+	uint32_t left = fl->rcv_edge - fl->rcv_nxt;
+	uint32_t parked = fl->tx.bytes;
+	uint32_t max = (65535U << fl->rcv_scale) - (fl->rcv_nxt - fl->rcv_taken);
+	uint32_t wnd, gain;
+
+	if (fl->guest_fin)
+		return;
+	if (!fl->tx_blocked && left < fl->room_full - fl->room_full / 4) {
+		measure_room(t, fl);
+		fl->room_full = MIN(fl->room + LIMIT_TCP_PARK_BYTES, max);
+	}
+	wnd = fl->room + (LIMIT_TCP_PARK_BYTES > parked ? LIMIT_TCP_PARK_BYTES - parked : 0);
+	wnd = MIN(wnd, max);
+	gain = wnd > left ? wnd - left : 0;
+	/* Silly window, RFC 9293 3.8.6.2.2: no crumbs. */
+	if (left + gain < MIN((uint32_t)t->st->cfg.mtu, LIMIT_TCP_PARK_BYTES / 2))
+		gain = 0;
+	fl->rcv_edge += gain;
+	/* The guest may stand at the old edge, waiting for this. */
+	if (gain && gain >= left)
+		fl->acks_due = MAX(fl->acks_due, 1);
+}
+
+/* Offer what is pending until all is gone or the socket is full. 0 or -errno. */
+static int send_pending(struct tcp *t, struct tcp_flow *fl)
+{
+	uint32_t before = fl->tx.bytes, offered, n;
+	ssize_t ret = 0;
+
+	while (fl->tx.bytes) {
+		tcp_syscall(t);
+		ret = bulk_send(&t->bulk, &fl->tx, fl->f.fd, &offered);
+		if (ret == -EINTR)
+			continue;
+		if (ret < 0)
+			break;
+		counter_inc(&t->st->n.tx_batches);
+		if ((uint32_t)ret < offered) {
+			ret = -EAGAIN;
+			break;
+		}
+	}
+	n = before - fl->tx.bytes;
+	if (n) {
+		fl->rcv_taken += n;
+		fl->room -= MIN(fl->room, n);
+		fl->f.tx_bytes += n;
+		fl->acks_due = MAX(fl->acks_due, 1);
+		counter_add(&t->st->n.tcp_tx_payload, n);
+	}
+	if (ret == -EAGAIN) {
+		blocked(t, fl);
+		return 0;
+	}
+	if (ret < 0 && tcp_passing((int)-ret)) {
+		fl->retry_at = tcp_now(t) + LIMIT_TCP_RETRY_NS;
+		return 0;
+	}
+	return ret < 0 ? (int)ret : 0;
+}
+
+/**
+ * tcp_tx_offer_first() - the window of the SYN-ACK
+ *
+ * Within what we would park, so nothing needs to be asked of the socket.
+ */
+void tcp_tx_offer_first(struct tcp_flow *fl)
+{
+	fl->rcv_edge = fl->rcv_nxt + MIN(65535U, LIMIT_TCP_PARK_BYTES);
+	fl->room_full = 65535;
+	fl->fill = FILL_FIRST;
+}
+
+/**
+ * tcp_tx_flow() - send what was collected, pass the guest's FIN on, offer window
+ *
+ * Return: STEP_GONE when the host's side turned out dead and the flow was reset.
+ */
+enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
+{
+	if (fl->tx.bytes && !fl->tx_blocked && send_pending(t, fl) < 0) {
+		tcp_abort(t, fl, true);
+		return STEP_GONE;
+	}
+	if (fl->guest_fin && !fl->guest_fin_done && !fl->tx.bytes) {
+		/* ACKed only now: all before it is in the kernel's hands (H31, H32). */
+		tcp_syscall(t);
+		if (shutdown(fl->f.fd, SHUT_WR)) {
+			tcp_abort(t, fl, true);
+			return STEP_GONE;
+		}
+		fl->guest_fin_done = true;
+		fl->rcv_taken = fl->rcv_nxt;
+		fl->acks_due = MAX(fl->acks_due, 1);
+	}
+	offer_window(t, fl);
+	return STEP_IDLE;
+}
+
+/**
+ * tcp_tx_port_down() - the guest's frames are no longer there
+ *
+ * What was parked in them was never ACKed; the guest that comes back to this
+ * flow sends it again.
+ */
+void tcp_tx_port_down(struct tcp *t, struct tcp_flow *fl)
+{
+	uint32_t lost = bulk_drop_frames(&t->bulk, &fl->tx);
+
+	if (!lost)
+		return;
+	if (fl->guest_fin) {
+		fl->guest_fin = false;
+		fl->rcv_nxt--;
+	}
+	fl->rcv_nxt -= lost;
+}
