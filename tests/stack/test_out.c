@@ -86,6 +86,31 @@ static void datagrams_over_the_mtu_go_in_fragments(void **state)
 	}
 }
 
+/* RFC 768: a sum of zero goes out as all ones, for zero says that there is none. */
+static void a_udp_checksum_is_never_zero(void **state)
+{
+	(void)state;
+	struct endpoint src = ep(0xc0000201, 4000), dst = ep(GUEST, 5000);
+	uint8_t word[2] = { 0 };
+	struct rig_config cfg;
+	struct rig_pkt pkt;
+	struct rig *r;
+
+	rig_config_defaults(&cfg);
+	cfg.caps.rx_csum = false;
+	r = rig_new(&cfg);
+	out_udp(rig_stack(r), &src, &dst, word, 2);
+	rig_cycle(r);
+	assert_true(rig_pop(r, &pkt));
+	/* The payload that makes up for what was missing to zero. */
+	memcpy(word, pkt.payload - 2, 2);
+	out_udp(rig_stack(r), &src, &dst, word, 2);
+	rig_cycle(r);
+	assert_true(rig_pop(r, &pkt));
+	assert_int_equal(get_be16(pkt.payload - 2), 0xffff);
+	rig_free(r);
+}
+
 /* H14: the ring was full; whatever waited leaves as buffers return, in order. */
 static void frames_wait_for_buffers_and_leave_in_order(void **state)
 {
@@ -117,11 +142,13 @@ static void frames_wait_for_buffers_and_leave_in_order(void **state)
 		rig_cycle(r);
 	}
 	assert_int_equal(rig_pending(r), 0);
-	/* The road is free again. */
+	/* The road is free again, and as wide as before. */
 	rig_refill(r, 8);
-	send_udp(r, 5, 5);
+	for (uint32_t i = 0; i < 8 + LIMIT_OUT_WAITING; i++)
+		send_udp(r, i, 5);
+	assert_int_equal(rig_drops(r, DROP_RX_NO_BUFFER), 2);
 	rig_cycle(r);
-	check_udp(r, 5, 5, 1);
+	check_udp(r, 0, 5, 1);
 	assert_int_equal(rig_allocs(r), 0);
 	rig_free(r);
 }
@@ -150,10 +177,12 @@ static void a_long_frame_is_not_overtaken(void **state)
 		rig_cycle(r);
 		assert_int_equal(rig_pending(r), 0);
 	}
-	rig_refill(r, 2);
+	send_udp(r, 102, 20); /* there would be room for this one */
+	rig_refill(r, 3);
 	rig_cycle(r);
 	check_udp(r, 100, 1000, 1);
 	check_udp(r, 101, 20, 1);
+	check_udp(r, 102, 20, 1);
 	rig_free(r);
 }
 
@@ -385,6 +414,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(datagrams_over_the_mtu_go_in_fragments),
+		cmocka_unit_test(a_udp_checksum_is_never_zero),
 		cmocka_unit_test(frames_wait_for_buffers_and_leave_in_order),
 		cmocka_unit_test(a_long_frame_is_not_overtaken),
 		cmocka_unit_test(frames_longer_than_the_buffers_are_dropped),

@@ -83,6 +83,8 @@ static void a_stale_handle_finds_nothing(void **state)
 	flow_free(&t, f);
 	assert_null(flow_get(&t, old));
 	assert_null(flow_of_token(&t, token));
+	/* Nor does one that guesses the next generation. */
+	assert_null(flow_get(&t, (struct flow_id){ old.index, old.gen + 1 }));
 	/* The same record again, for another flow. */
 	assert_ptr_equal(flow_alloc(&t, &key, 0), f);
 	assert_null(flow_get(&t, old));
