@@ -10,11 +10,11 @@
 # `--check` only reports. `kernel` downloads the package that
 # linux-image-cloud-amd64 stands for and unpacks it without installing it;
 # `--host` takes the running kernel's image and modules instead, if they are
-# here. B=DIR chooses the build folder.
+# here. `--build DIR` chooses the build folder.
 set -eu
 
 cd "$(dirname "$0")/.."
-B=${B:-build}
+B=${BUILD:-build}
 
 packages() {
 	case $1 in
@@ -127,8 +127,15 @@ kernel_from_debian() {
 check=
 host=
 groups=
-for arg in "$@"; do
+while [ $# -gt 0 ]; do
+	arg=$1
+	shift
 	case $arg in
+	--build)
+		[ $# -gt 0 ] || usage
+		B=$1
+		shift
+		;;
 	--check) check=1 ;;
 	--host) host=1 ;;
 	kernel) groups="$groups kernel" ;;

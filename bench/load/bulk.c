@@ -130,7 +130,7 @@ static void receive_answer(struct flow *f)
 	f->line[f->line_len] = '\0';
 	if (n > 0)
 		return;
-	if (strcmp(f->line, "OK\n")) {
+	if (strcmp(f->line, "OK\n") != 0) {
 		f->line[strcspn(f->line, "\n")] = '\0';
 		snprintf(why, sizeof(why), "the server says '%s'", f->line);
 		loop_stop();

@@ -82,7 +82,7 @@ static void request(struct http *h, const struct options *o, const char *method,
 	char why[128] = "";
 	int n;
 
-	if (strncmp(url, "http://", 7))
+	if (strncmp(url, "http://", 7) != 0)
 		die("only http:// URLs");
 	url += 7;
 	slash = strchr(url, '/');

@@ -119,7 +119,7 @@ static int cmd_selftest(const struct options *o)
 				sha256_add(&s, t[i].text + at, n);
 			}
 		sha256_hex(&s, hex);
-		if (strcmp(hex, t[i].hex))
+		if (strcmp(hex, t[i].hex) != 0)
 			die("sha256 example %zu is %s", i, hex);
 	}
 	memcpy(copy, pattern_at(7, PATTERN_PERIOD - 100), sizeof(copy));
@@ -179,7 +179,7 @@ static void parse(struct options *o, int argc, char **argv)
 			o->pause = strtod(optarg, NULL);
 			break;
 		case 'd':
-			if (strcmp(optarg, "up") && strcmp(optarg, "down"))
+			if (strcmp(optarg, "up") != 0 && strcmp(optarg, "down") != 0)
 				usage();
 			o->up = !strcmp(optarg, "up");
 			break;
@@ -224,7 +224,7 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		usage();
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strcmp(argv[1], commands[i].name))
+		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;
 		if (!strcmp(argv[1], "hold"))
 			o.pause = 5;

@@ -52,7 +52,7 @@ bool pattern_check(uint64_t seed, uint64_t off, const void *p, size_t len, uint6
 		size_t n = len < PATTERN_PERIOD ? len : PATTERN_PERIOD;
 		const uint8_t *want = pattern_at(seed, off);
 
-		if (memcmp(bytes, want, n)) {
+		if (memcmp(bytes, want, n) != 0) {
 			while (*bytes == *want) {
 				bytes++;
 				want++;

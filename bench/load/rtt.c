@@ -106,7 +106,7 @@ int cmd_rr(const struct options *o)
 			snprintf(why, sizeof(why), "no answer to message %u", i);
 			break;
 		}
-		if (memcmp(in, out, len)) {
+		if (memcmp(in, out, len) != 0) {
 			snprintf(why, sizeof(why), "wrong answer to message %u", i);
 			break;
 		}
@@ -243,5 +243,6 @@ int cmd_crr(const struct options *o)
 		crr_begin(&x[i]);
 	if (o->count && !loop_run(o->timeout))
 		snprintf(crr.why, sizeof(crr.why), "time is up with %u ended", crr.ended);
+	free(x);
 	return report("crr", crr.ns, crr.ok, o->count, now_ns() - start, crr.why);
 }

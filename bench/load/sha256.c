@@ -31,18 +31,18 @@ static void compress(uint32_t h[8], const uint8_t *block)
 {
 	uint32_t w[64], v[8];
 
-	for (int i = 0; i < 16; i++) {
+	for (size_t i = 0; i < 16; i++) {
 		memcpy(&w[i], block + 4 * i, 4);
 		w[i] = be32toh(w[i]);
 	}
-	for (int i = 16; i < 64; i++) {
+	for (size_t i = 16; i < 64; i++) {
 		uint32_t s0 = ror(w[i - 15], 7) ^ ror(w[i - 15], 18) ^ w[i - 15] >> 3;
 		uint32_t s1 = ror(w[i - 2], 17) ^ ror(w[i - 2], 19) ^ w[i - 2] >> 10;
 
 		w[i] = w[i - 16] + s0 + w[i - 7] + s1;
 	}
 	memcpy(v, h, sizeof(v));
-	for (int i = 0; i < 64; i++) {
+	for (size_t i = 0; i < 64; i++) {
 		uint32_t s1 = ror(v[4], 6) ^ ror(v[4], 11) ^ ror(v[4], 25);
 		uint32_t ch = (v[4] & v[5]) ^ (~v[4] & v[6]);
 		uint32_t t1 = v[7] + s1 + ch + K[i] + w[i];
@@ -53,7 +53,7 @@ static void compress(uint32_t h[8], const uint8_t *block)
 		v[4] += t1;
 		v[0] = t1 + s0 + maj;
 	}
-	for (int i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		h[i] += v[i];
 }
 
@@ -95,6 +95,6 @@ void sha256_hex(struct sha256 *s, char out[SHA256_HEX])
 
 	memcpy(pad + n, &bits, 8);
 	sha256_add(s, pad, n + 8);
-	for (int i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		snprintf(out + 8 * i, 9, "%08x", s->h[i]);
 }

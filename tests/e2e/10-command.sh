@@ -5,6 +5,8 @@
 # nested: memory=1536 timeout=120
 . "$(dirname "$0")/lib.sh"
 
+check load-knows-its-examples "$("$LOAD" selftest || true)" "$LOAD" selftest
+
 status=0
 seq 1 30000 >"$W/in"
 # shellcheck disable=SC2016 # expanded in the guest

@@ -13,7 +13,7 @@
 # shellcheck disable=SC2034 # some variables are for the groups
 set -eu
 
-B=${B:-build}
+B=${BUILD:-build}
 W=$(mktemp -d)
 LOAD=$B/load
 

@@ -37,7 +37,7 @@
 /* Room that output leaves free: the ends of file, EXIT, and a CREDIT or two. */
 #define TX_RESERVE 256U
 
-/* Arguments and environment strings together. */
+/* Arguments, and environment strings. */
 #define STRINGS_MAX 4096U
 
 enum { OUT, ERR, PIPES };
@@ -154,8 +154,6 @@ static __attribute__((noreturn)) void exec_child(const int pipes[3][2], char **a
 	dup2(pipes[2][1], STDERR_FILENO);
 	for (; *envp; envp++)
 		putenv(*envp);
-	if (chdir("/root"))
-		fprintf(stderr, "sluice: /root: %s\n", strerror(errno));
 	execvp(argv[0], argv);
 	fprintf(stderr, "sluice: %s: %s\n", argv[0], strerror(errno));
 	_exit(errno == ENOENT ? CMD_EXIT_NOT_FOUND : CMD_EXIT_NOT_EXECUTABLE);
@@ -192,37 +190,40 @@ static void start(struct session *s, char **argv, char **envp)
 	progress("started %s", argv[0]);
 }
 
-/* EXEC: two counts and that many strings, each with its NUL, and nothing else. */
+/* Puts @count strings, each with its NUL, into a NULL-terminated list. */
+static bool take_strings(char **list, uint32_t count, uint8_t *p, uint32_t len, uint32_t *at)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t *end = *at < len ? memchr(p + *at, 0, len - *at) : NULL;
+
+		if (!end)
+			return false;
+		list[i] = (char *)p + *at;
+		*at = (uint32_t)(end - p) + 1;
+	}
+	list[count] = NULL;
+	return true;
+}
+
+/* EXEC: two counts and that many strings, and nothing else. */
 static void on_exec(struct session *s, uint8_t *p, uint32_t len)
 {
-	static char *strings[STRINGS_MAX + 2];
-	uint32_t argc, envc, at = 8, n = 0;
+	static char *argv[STRINGS_MAX + 1], *envp[STRINGS_MAX + 1];
+	uint32_t argc, envc, at = 8;
 
 	s->broken = true;
-	if (s->started || len < 8)
+	if (s->started || len < at)
 		return;
 	argc = get_u32(p);
 	envc = get_u32(p + 4);
-	if (argc == 0 || argc > STRINGS_MAX || envc > STRINGS_MAX - argc)
+	if (argc == 0 || argc > STRINGS_MAX || envc > STRINGS_MAX)
 		return;
-	for (uint32_t i = 0; i < argc + envc; i++) {
-		uint8_t *end = at < len ? memchr(p + at, 0, len - at) : NULL;
-
-		if (!end)
-			return;
-		if (i == argc)
-			strings[n++] = NULL;
-		strings[n++] = (char *)p + at;
-		at = (uint32_t)(end - p) + 1;
-	}
-	if (at != len)
+	if (!take_strings(argv, argc, p, len, &at) || !take_strings(envp, envc, p, len, &at) ||
+	    at != len)
 		return;
-	if (envc == 0)
-		strings[n++] = NULL;
-	strings[n] = NULL;
 	s->broken = false;
 	s->started = true;
-	start(s, strings, strings + argc + 1);
+	start(s, argv, envp);
 }
 
 static void on_stdin(struct session *s, const uint8_t *p, uint32_t len)
@@ -365,7 +366,7 @@ static bool read_output(struct session *s, int which)
 		return false;
 	close(s->out_fd[which]);
 	s->out_fd[which] = -1;
-	put_message(s, type, NULL, 0);
+	put_message(s, type, "", 0);
 	return false;
 }
 
@@ -441,7 +442,7 @@ static void finish(struct session *s)
 				return;
 		} while (read_output(s, i));
 		if (s->out_fd[i] >= 0)
-			put_message(s, i == OUT ? CMD_STDOUT : CMD_STDERR, NULL, 0);
+			put_message(s, i == OUT ? CMD_STDOUT : CMD_STDERR, "", 0);
 	}
 	put_u32(s, CMD_EXIT, s->status);
 	flush_blocking(s);

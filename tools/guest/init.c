@@ -133,6 +133,8 @@ static void set_environment(void)
 	setenv("USER", "root", 1);
 	if (sethostname("sluice", 6))
 		warning("set", "hostname");
+	if (chdir("/root"))
+		warning("chdir", "/root");
 }
 
 static __attribute__((noreturn)) void power(int how)
@@ -197,8 +199,6 @@ static __attribute__((noreturn)) void shell_child(void)
 		if (fd > 2)
 			close(fd);
 	}
-	if (chdir("/root"))
-		warning("chdir", "/root");
 	execl("/bin/sh", "-sh", (char *)NULL);
 	_exit(127);
 }

@@ -87,7 +87,7 @@ static int find_port(void)
 		char path[300], name[64];
 
 		snprintf(path, sizeof(path), "/sys/class/virtio-ports/%.250s/name", e->d_name);
-		if (read_line(path, name, sizeof(name)) <= 0 || strcmp(name, CMD_PORT_NAME))
+		if (read_line(path, name, sizeof(name)) <= 0 || strcmp(name, CMD_PORT_NAME) != 0)
 			continue;
 		snprintf(path, sizeof(path), "/dev/%.250s", e->d_name);
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
