@@ -164,6 +164,32 @@ static void garbage_is_counted_and_not_answered(void **state)
 	rig_free(r);
 }
 
+/* The lease is the guest's own; a client behind it (a bridge, a nested guest) has none. */
+static void another_hardware_address_gets_no_lease(void **state)
+{
+	uint8_t frame[600] = { 0 };
+	struct rig *r = start();
+	uint8_t *m;
+
+	(void)state;
+	rig_build_udp(r, frame, 68, GATEWAY, 67, frame + 300, 300);
+	m = frame + ETH_HLEN + IP4_HLEN + UDP_HLEN;
+	put_be16(m - 2, 0);
+	memcpy(m, ((const uint8_t[]){ 1, 1, 6 }), 3);
+	memcpy(m + 28, "\x02other", 6);
+	put_be32(m + 236, 0x63825363);
+	memcpy(m + 240, ((const uint8_t[]){ 53, 1, 1, 255 }), 4);
+	rig_send(r, frame, (uint32_t)(m - frame) + 300, NULL);
+	rig_cycle(r);
+	assert_int_equal(rig_drops(r, DROP_DHCP_MALFORMED), 1);
+	memcpy(m + 28, rig_config(r)->stack.guest_mac, 6);
+	rig_send(r, frame, (uint32_t)(m - frame) + 300, NULL);
+	rig_cycle(r);
+	assert_int_equal(rig_drops(r, DROP_DHCP_MALFORMED), 1);
+	assert_int_equal(rig_pending(r), 1);
+	rig_free(r);
+}
+
 /* H44: no address is good for DHCP, and for nothing else. */
 static void datagram_without_a_source_opens_no_flow(void **state)
 {
@@ -184,6 +210,7 @@ int main(void)
 		cmocka_unit_test(client_that_asks_for_broadcast_gets_broadcast),
 		cmocka_unit_test(old_address_of_another_network_is_refused),
 		cmocka_unit_test(garbage_is_counted_and_not_answered),
+		cmocka_unit_test(another_hardware_address_gets_no_lease),
 		cmocka_unit_test(datagram_without_a_source_opens_no_flow),
 	};
 

@@ -171,10 +171,13 @@ static void table_is_bounded_and_aged(void **state)
 	rig_free(r);
 }
 
-/* H14 */
+/* H14: more replies than the queue of waiting frames holds stay in their sockets. */
 static void replies_wait_for_receive_buffers(void **state)
 {
+	enum { EACH = 200, LEN = 64 };
+	uint16_t seq[2] = { 0 };
 	struct rig_config cfg;
+	struct rig_pkt pkt;
 	struct rig *r;
 
 	(void)state;
@@ -184,12 +187,16 @@ static void replies_wait_for_receive_buffers(void **state)
 	cfg.rx_buffers = 4;
 	cfg.auto_refill = false;
 	r = rig_new(&cfg);
-	for (uint16_t i = 0; i < 20; i++)
-		guest_pings(r, WORLD, 9, i, 64);
-	for (uint16_t i = 0; i < 20; i++) {
-		guest_gets_pong(r, 9, i, 64);
+	for (uint16_t i = 0; i < 2 * EACH; i++)
+		guest_pings(r, WORLD, i % 2, i / 2, LEN);
+	for (uint32_t i = 0; i < 2 * EACH; i++) {
+		RIG_UNTIL(r, rig_pop(r, &pkt));
+		assert_true(pkt.icmp_id < 2);
+		assert_int_equal(pkt.icmp_seq, seq[pkt.icmp_id]);
+		rig_pattern_check(pkt.payload, LEN, pkt.icmp_id * 65536U + seq[pkt.icmp_id]++, 0);
 		rig_refill(r, 1);
 	}
+	assert_int_equal(rig_drops(r, DROP_RX_NO_BUFFER), 0);
 	rig_free(r);
 }
 
