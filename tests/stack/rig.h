@@ -133,7 +133,7 @@ struct rig_tcp_seg {
 	const struct offload *off;
 };
 
-/* rig.c: life, time and the port */
+/* rig.c, rig_port.c: life, time and the port */
 void rig_config_defaults(struct rig_config *cfg);
 struct rig *rig_new(const struct rig_config *cfg);
 void rig_free(struct rig *r);
