@@ -20,6 +20,21 @@
 #include "virtio/mem.h"
 #include "virtio/queue.h"
 
+/* GCC defines macros for its sanitizers, clang answers a question. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#else
+#define UNDER_ASAN 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#else
+#define UNDER_TSAN 0
+#endif
+
 /* Where guest memory begins; not 0, so that address and offset cannot be confused. */
 #define VDRIVER_GPA 0x100000ULL
 
