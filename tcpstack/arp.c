@@ -18,10 +18,8 @@
 
 static bool ours(const struct stack *st, uint32_t addr)
 {
-	uint32_t host_mask = st->cfg.prefix4 == 0 ? UINT32_MAX : UINT32_MAX >> st->cfg.prefix4;
+	uint32_t host_mask = stack_host_mask(st);
 
-	if (st->cfg.prefix4 >= 32)
-		host_mask = 0;
 	if (addr == st->cfg.guest4)
 		return false;
 	if (addr == st->cfg.gateway4 || addr == st->cfg.dns4)

@@ -42,7 +42,6 @@ static enum drop_reason check_addresses(const struct stack *st, const struct pac
 {
 	uint32_t src = ipaddr_v4(&pkt->src);
 	uint32_t dst = ipaddr_v4(&pkt->dst);
-	uint32_t host_mask = st->cfg.prefix4 >= 32 ? 0 : UINT32_MAX >> st->cfg.prefix4;
 	bool dhcp = is_dhcp(pkt);
 
 	if (src != st->cfg.guest4 && !(src == 0 && dhcp))
@@ -50,8 +49,7 @@ static enum drop_reason check_addresses(const struct stack *st, const struct pac
 	if (dst == IP4_BROADCAST && dhcp)
 		return DROP_NONE;
 	/* 0/8, multicast, reserved, limited and directed broadcast; policy.c judges the rest. */
-	if (dst >> 24 == 0 || dst >= 0xe0000000U ||
-	    (host_mask > 1 && dst == (st->cfg.guest4 | host_mask)))
+	if (dst >> 24 == 0 || dst >= 0xe0000000U || dst == (st->cfg.guest4 | stack_host_mask(st)))
 		return DROP_IP_DESTINATION;
 	return DROP_NONE;
 }

@@ -68,6 +68,12 @@ static inline uint64_t stack_now(const struct stack *st)
 	return loop_now(st->loop);
 }
 
+/* The bits that tell hosts of the guest's network apart; its prefix has 1..30 bits. */
+static inline uint32_t stack_host_mask(const struct stack *st)
+{
+	return UINT32_MAX >> st->cfg.prefix4;
+}
+
 static inline void stack_drop(struct stack *st, enum drop_reason reason)
 {
 	counter_inc(&st->n.drops[reason]);

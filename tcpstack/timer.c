@@ -60,11 +60,12 @@ static void unplace(struct timer_wheel *w, struct timer *t)
 {
 	struct dlist *head = t->node.next;
 	struct dlist *first = &w->slots[0][0];
+	struct dlist *end = first + sizeof(w->slots) / sizeof(*first);
 	bool last = head == t->node.prev;
 
 	dlist_del(&t->node);
 	/* A timer that is due may stand in the run's own list rather than in a slot. */
-	if (last && head >= first && head < first + TIMER_LEVELS * TIMER_SLOTS) {
+	if (last && head >= first && head < end) {
 		uint32_t i = (uint32_t)(head - first);
 
 		w->occupied[i / TIMER_SLOTS] &= ~(1ULL << (i % TIMER_SLOTS));
