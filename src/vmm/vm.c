@@ -346,6 +346,14 @@ struct gmem *vm_gmem(struct vm *vm)
 }
 
 /**
+ * vm_machine() - kicks and interrupts, for a device without a transport of ours
+ */
+const struct machine *vm_machine(struct vm *vm)
+{
+	return &vm->machine;
+}
+
+/**
  * vm_loop() - the main thread's loop, for the owner's own descriptors
  */
 struct io_loop *vm_loop(struct vm *vm)

@@ -87,6 +87,7 @@ struct vm_config {
 /* vm.c */
 int vm_new(struct vm **out, const struct vm_config *cfg, char *why, size_t why_len);
 struct gmem *vm_gmem(struct vm *vm);
+const struct machine *vm_machine(struct vm *vm);
 struct io_loop *vm_loop(struct vm *vm);
 int vm_add(struct vm *vm, struct vdev *vdev, enum vm_transport transport, char *why,
 	   size_t why_len);
