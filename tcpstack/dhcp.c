@@ -21,7 +21,7 @@ void dhcp_input(struct stack *st, const struct packet *pkt)
 	struct endpoint src, dst;
 
 	if (len > sizeof(msg) || frame_copy(pkt->frame, pkt->l4 + UDP_HLEN, msg, len) ||
-	    dhcp_parse(msg, len, &req) || memcmp(req.chaddr, st->guest_mac, 6) ||
+	    dhcp_parse(msg, len, &req) || memcmp(req.chaddr, st->guest_mac, 6) != 0 ||
 	    dhcp_answer(&st->cfg, &req, &reply)) {
 		stack_drop(st, DROP_DHCP_MALFORMED);
 		return;

@@ -76,18 +76,14 @@ static uint32_t prepare_batch(struct stack *st, struct udp_flow *uf)
 	for (i = 0; i < uf->rx_batch && used + 1 < IOV_MAX; i++) {
 		int rc = st->port->rx_alloc(st->port_ctx, b->hlen + payload, &b->frame[i]);
 
-		b->room[i] = payload;
-		if (rc == 0) {
-			b->frames++;
-		} else if (rc == -EMSGSIZE && i == 0) {
-			/* Never fits: take it off the socket, let out_udp() count it. */
-			b->room[i] = 0;
-			used += prepare_message(st->udp, i, st->udp->iov + used, IOV_MAX - used);
-			return 1;
-		} else {
+		/* What can never fit is taken off the socket, for out_udp() to count. */
+		if (rc && (rc != -EMSGSIZE || i > 0))
 			break;
-		}
+		b->frames += rc == 0;
+		b->room[i] = rc == 0 ? payload : 0;
 		used += prepare_message(st->udp, i, st->udp->iov + used, IOV_MAX - used);
+		if (rc)
+			return 1;
 	}
 	return i;
 }
