@@ -167,12 +167,12 @@ static void garbage_is_counted_and_not_answered(void **state)
 /* The lease is the guest's own; a client behind it (a bridge, a nested guest) has none. */
 static void another_hardware_address_gets_no_lease(void **state)
 {
-	uint8_t frame[600] = { 0 };
+	uint8_t frame[600], zero[300] = { 0 };
 	struct rig *r = start();
 	uint8_t *m;
 
 	(void)state;
-	rig_build_udp(r, frame, 68, GATEWAY, 67, frame + 300, 300);
+	rig_build_udp(r, frame, 68, GATEWAY, 67, zero, sizeof(zero));
 	m = frame + ETH_HLEN + IP4_HLEN + UDP_HLEN;
 	put_be16(m - 2, 0);
 	memcpy(m, ((const uint8_t[]){ 1, 1, 6 }), 3);
