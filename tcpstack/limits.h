@@ -43,6 +43,13 @@
  */
 #define LIMIT_OUT_WAITING 256
 
+/*
+ * How long a frame waits. Whoever asked has asked again by then (RFC 1035
+ * 4.2.1, RFC 6298 2.4), and a frame that the guest's buffers never hold must
+ * not block those behind it for ever.
+ */
+#define LIMIT_OUT_WAIT_NS 5000000000ULL
+
 /* Hop limit of what we send, RFC 1700 "IP time to live". */
 #define LIMIT_TTL 64
 

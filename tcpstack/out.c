@@ -8,7 +8,9 @@
  * the ring has none, the slot joins a queue; from then on every frame of ours
  * goes through the queue, so that order is kept, and stack_rx_refilled() sends
  * what it can (H14). The queue is bounded: beyond LIMIT_OUT_WAITING the newest
- * frame is dropped and counted, as a switch does.
+ * frame is dropped and counted, as a switch does. So is one that has waited for
+ * LIMIT_OUT_WAIT_NS, once there is anything to do: if the guest has room for
+ * short frames only, a long one at the head must not block them for ever.
  *
  * rx_commit() completes the oldest allocated frame. So no function here may be
  * called between a module's own rx_alloc() and its rx_commit().
@@ -135,6 +137,41 @@ static bool try_send(struct stack *st, struct out_slot *slot)
 	return true;
 }
 
+static bool expired(const struct stack *st, const struct out_slot *slot)
+{
+	return stack_now(st) - slot->since_ns > LIMIT_OUT_WAIT_NS;
+}
+
+/* The slot that has waited longest, or NULL. */
+static struct out_slot *oldest(const struct stack *st)
+{
+	if (dlist_empty(&st->out_waiting))
+		return NULL;
+	return container_of(st->out_waiting.next, struct out_slot, wait);
+}
+
+/**
+ * out_flush() - send what waits, in order, as far as the ring has room
+ *
+ * What has waited too long is dropped and counted as RX_NO_BUFFER.
+ */
+void out_flush(struct stack *st)
+{
+	struct out_slot *slot;
+
+	while (st->port && (slot = oldest(st))) {
+		dlist_del(&slot->wait);
+		if (expired(st, slot)) {
+			stack_drop(st, DROP_RX_NO_BUFFER);
+			out_cancel(st, slot);
+		} else if (!try_send(st, slot)) {
+			dlist_push_head(&st->out_waiting, &slot->wait);
+			return;
+		}
+		st->out_waiting_count--;
+	}
+}
+
 /**
  * out_send() - send @slot to the guest now, or as soon as it has buffers
  *
@@ -149,6 +186,8 @@ void out_send(struct stack *st, struct out_slot *slot)
 		out_cancel(st, slot);
 		return;
 	}
+	if (oldest(st) && expired(st, oldest(st)))
+		out_flush(st);
 	if (dlist_empty(&st->out_waiting) && try_send(st, slot))
 		return;
 	if (st->out_waiting_count >= LIMIT_OUT_WAITING) {
@@ -156,25 +195,9 @@ void out_send(struct stack *st, struct out_slot *slot)
 		out_cancel(st, slot);
 		return;
 	}
+	slot->since_ns = stack_now(st);
 	dlist_push_tail(&st->out_waiting, &slot->wait);
 	st->out_waiting_count++;
-}
-
-/**
- * out_flush() - send what waits, in order, as far as the ring has room
- */
-void out_flush(struct stack *st)
-{
-	while (st->port && !dlist_empty(&st->out_waiting)) {
-		struct dlist *n = st->out_waiting.next;
-
-		dlist_del(n);
-		if (!try_send(st, container_of(n, struct out_slot, wait))) {
-			dlist_push_head(&st->out_waiting, n);
-			return;
-		}
-		st->out_waiting_count--;
-	}
 }
 
 /**

@@ -25,6 +25,7 @@ struct stack;
 /**
  * struct out_slot - one frame under construction or waiting, in an arena slot
  * @wait:	in the stack's queue while the ring is full
+ * @since_ns:	since when
  * @len:	bytes of @data that are used
  * @room:	bytes that @data has
  * @off:	offloads of the frame
@@ -32,6 +33,7 @@ struct stack;
  */
 struct out_slot {
 	struct dlist wait;
+	uint64_t since_ns;
 	uint32_t len;
 	uint32_t room;
 	struct offload off;

@@ -186,6 +186,32 @@ static void a_long_frame_is_not_overtaken(void **state)
 	rig_free(r);
 }
 
+static void a_frame_that_never_fits_does_not_block_for_ever(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig *r;
+
+	rig_config_defaults(&cfg);
+	cfg.rx_buffers = 16;
+	cfg.rx_buf_size = 80;
+	r = rig_new(&cfg);
+	send_udp(r, 100, 1400); /* 1442 bytes, and the guest has 1280 */
+	send_udp(r, 101, 20);
+	rig_advance(r, 3 * NS_PER_S);
+	send_udp(r, 102, 20);
+	rig_cycle(r);
+	assert_int_equal(rig_pending(r), 0);
+	rig_advance(r, 3 * NS_PER_S);
+	send_udp(r, 103, 20);
+	rig_cycle(r);
+	/* What came with it is as old; what came later goes. */
+	assert_int_equal(rig_drops(r, DROP_RX_NO_BUFFER), 2);
+	check_udp(r, 102, 20, 1);
+	check_udp(r, 103, 20, 1);
+	rig_free(r);
+}
+
 static void frames_longer_than_the_buffers_are_dropped(void **state)
 {
 	(void)state;
@@ -417,6 +443,7 @@ int main(void)
 		cmocka_unit_test(a_udp_checksum_is_never_zero),
 		cmocka_unit_test(frames_wait_for_buffers_and_leave_in_order),
 		cmocka_unit_test(a_long_frame_is_not_overtaken),
+		cmocka_unit_test(a_frame_that_never_fits_does_not_block_for_ever),
 		cmocka_unit_test(frames_longer_than_the_buffers_are_dropped),
 		cmocka_unit_test(a_reset_drops_what_waited),
 		cmocka_unit_test(empty_pools_are_counted_and_refill),
