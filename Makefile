@@ -44,6 +44,7 @@ LIB_ARENA    := $(B)/libarena.a
 LIB_TCPSTACK := $(B)/libtcpstack.a
 LIB_VIRTIO   := $(B)/libvirtio.a
 LIB_VMM      := $(B)/libvmm.a
+LIB_CLI      := $(B)/libcli.a
 
 .DEFAULT_GOAL := all
 .SECONDARY:
@@ -54,6 +55,7 @@ $(LIB_ARENA): $(call obj_of,$(ARENA))
 $(LIB_TCPSTACK): $(call obj_of,$(TCPSTACK))
 $(LIB_VIRTIO): $(call obj_of,$(VIRTIO))
 $(LIB_VMM): $(call obj_of,$(VMM))
+$(LIB_CLI): $(call obj_of,$(filter src/cli/%,$(CLI)))
 
 $(B)/%.a:
 	@mkdir -p $(@D)
@@ -90,6 +92,7 @@ libs_arena    := $(LIB_ARENA) $(LIB_BASE)
 libs_tcpstack := $(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_BASE)
 libs_virtio   := $(LIB_VIRTIO) $(libs_tcpstack)
 libs_vmm      := $(LIB_VMM) $(libs_virtio)
+libs_cli      := $(LIB_CLI) $(libs_vmm)
 libs_for = $(libs_$(firstword $(subst _, ,$(patsubst $(B)/tests/unit/test_%,%,$(1)))))
 
 .SECONDEXPANSION:
