@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* The option table: every row parses, is refused, and is shown. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "src/base/base.h"
+#include "src/cli/options.h"
+
+#define ARGS_MAX 12
+
+static char why[256];
+
+/* Parse a NULL-terminated list of words over the defaults. */
+static int parse(struct run_options *o, const char *const *words)
+{
+	static char copy[ARGS_MAX][2048];
+	static char *argv[ARGS_MAX + 1];
+	int argc = 0;
+
+	for (; words[argc]; argc++) {
+		snprintf(copy[argc], sizeof(copy[argc]), "%s", words[argc]);
+		argv[argc] = copy[argc];
+	}
+	argv[argc] = NULL;
+	run_options_defaults(o);
+	why[0] = 0;
+	return run_options_parse(o, argc, argv, why, sizeof(why));
+}
+
+#define PARSE(o, ...) parse((o), (const char *const[]){ __VA_ARGS__, NULL })
+
+static void arguments_come_behind_a_space_or_an_equals_sign(void **state)
+{
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--memory", "1G", "--cpus=4", "--transport", "mmio"), 0);
+	assert_int_equal(o.memory, 1ULL << 30);
+	assert_int_equal(o.cpus, 4);
+	assert_int_equal(o.transport, VM_MMIO);
+	assert_null(o.command);
+}
+
+static void command_is_all_that_follows_two_dashes(void **state)
+{
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--cpus", "2", "--", "ls", "--memory", "--"), 0);
+	assert_string_equal(o.command[0], "ls");
+	assert_string_equal(o.command[1], "--memory");
+	assert_string_equal(o.command[2], "--");
+	assert_null(o.command[3]);
+	assert_int_equal(PARSE(&o, "--"), 0);
+	assert_null(o.command);
+}
+
+static void sizes_have_units_and_limits(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes; /* 0 = refused */
+	} cases[] = {
+		{ "64M", 64ULL << 20 },
+		{ "2g", 2ULL << 30 },
+		{ "3GiB", 3ULL << 30 },
+		{ "134217728", 128ULL << 20 },
+		{ "63M", 0 },
+		{ "1M", 0 },
+		{ "1T", 0 },
+		{ "", 0 },
+		{ "M", 0 },
+		{ "64MB", 0 },
+		{ "64 M", 0 },
+		{ "64 ", 0 },
+		{ "-64M", 0 },
+		{ "0x4000000", 0 },
+		{ "99999999999999999999", 0 },
+		{ "18446744073709551615G", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct run_options o;
+		int err = PARSE(&o, "--memory", cases[i].text);
+
+		assert_int_equal(err, cases[i].bytes ? 0 : -EINVAL);
+		if (err == 0)
+			assert_int_equal(o.memory, cases[i].bytes);
+	}
+}
+
+static void subnet_sets_the_whole_address_plan(void **state)
+{
+	static const char *const bad[] = { "10.0.2.0",	 "10.0.2.0/28",	 "10.0.2.1/24", "10.0.2/24",
+					   "10.0.2.0/",	 "10.0.2.0/24x", "::/64",	"/24",
+					   "10.0.2.0/7", "1.2.3.4.5/24" };
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--subnet", "192.168.64.0/20"), 0);
+	assert_int_equal(o.stack.gateway4, 0xc0a84002);
+	assert_int_equal(o.stack.dns4, 0xc0a84003);
+	assert_int_equal(o.stack.guest4, 0xc0a8400f);
+	assert_int_equal(o.stack.prefix4, 20);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(PARSE(&o, "--subnet", bad[i]), -EINVAL);
+}
+
+static void resolvers_of_both_families_add_up(void **state)
+{
+	static const char *const bad[] = { "1.2.3",  "1.2.3.4:0", "1.2.3.4:65536", "1.2.3.4:x",
+					   "[::1",   "[::1]5",	  "::1]",	   "host",
+					   "[::1]:", "" };
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--dns", "1.2.3.4", "--dns", "5.6.7.8:5353", "--dns=fd00::1",
+			       "--dns", "[::1]:15353"),
+			 0);
+	assert_int_equal(o.stack.nresolvers, 4);
+	assert_int_equal(ipaddr_v4(&o.stack.resolvers[0].addr), 0x01020304);
+	assert_int_equal(o.stack.resolvers[0].port, 53);
+	assert_int_equal(o.stack.resolvers[1].port, 5353);
+	assert_false(ipaddr_is_v4(&o.stack.resolvers[2].addr));
+	assert_int_equal(o.stack.resolvers[2].port, 53);
+	assert_int_equal(o.stack.resolvers[3].port, 15353);
+	assert_int_equal(o.stack.resolvers[3].addr.b[15], 1);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(PARSE(&o, "--dns", bad[i]), -EINVAL);
+	assert_int_equal(PARSE(&o, "--dns=1.1.1.1", "--dns=1.1.1.1", "--dns=1.1.1.1",
+			       "--dns=1.1.1.1", "--dns=1.1.1.1"),
+			 -EINVAL);
+}
+
+static void environment_adds_up_in_order(void **state)
+{
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--env", "A=1", "--env=B=x=y", "--env", "C="), 0);
+	assert_int_equal(o.nenv, 3);
+	assert_string_equal(o.env[0], "A=1");
+	assert_string_equal(o.env[1], "B=x=y");
+	assert_string_equal(o.env[2], "C=");
+	assert_int_equal(PARSE(&o, "--env", "A"), -EINVAL);
+	assert_int_equal(PARSE(&o, "--env", "=1"), -EINVAL);
+}
+
+static void statistics_take_a_file_only_behind_an_equals_sign(void **state)
+{
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--cpus", "1"), 0);
+	assert_null(o.stats);
+	assert_int_equal(PARSE(&o, "--stats", "--", "file"), 0);
+	assert_string_equal(o.stats, "");
+	assert_string_equal(o.command[0], "file");
+	assert_int_equal(PARSE(&o, "--stats=/tmp/x"), 0);
+	assert_string_equal(o.stats, "/tmp/x");
+}
+
+static void refused(const char *const *words, const char *text)
+{
+	struct run_options o;
+
+	assert_int_equal(parse(&o, words), -EINVAL);
+	assert_null(strchr(why, '\n'));
+	if (!strstr(why, text))
+		fail_msg("\"%s\" does not say \"%s\"", why, text);
+}
+
+#define REFUSED(text, ...) refused((const char *const[]){ __VA_ARGS__, NULL }, text)
+
+static void refusals_name_the_option_in_one_line(void **state)
+{
+	(void)state;
+	REFUSED("--colour: no such option", "--colour", "blue");
+	REFUSED("no such option", "--mem", "1G");
+	REFUSED("no such option", "--=");
+	REFUSED("ls: not an option; a command goes after --", "ls");
+	REFUSED("--cpus: 17 is not within 1..16", "--cpus", "17");
+	REFUSED("--cpus: \"two\" is not a number", "--cpus", "two");
+	REFUSED("--cpus: needs an argument: N", "--cpus");
+	REFUSED("--hugepages: takes no argument", "--hugepages=yes");
+	REFUSED("--net: \"maybe\" is neither on nor off", "--net", "maybe");
+	REFUSED("--transport: \"isa\" is none of pci, mmio", "--transport", "isa");
+	REFUSED("--mtu: 575 is not within 576..65520", "--mtu", "575");
+	REFUSED("--congestion: longer than 15", "--congestion", "0123456789abcdef");
+	REFUSED("--memory: 1M is not within 64M..512G", "--memory", "1M");
+}
+
+/* Whatever a row shows as its default, it also takes. */
+static void shown_defaults_parse_back(void **state)
+{
+	(void)state;
+	for (const struct option_def *d = run_option_table; d->help != NULL; d++) {
+		struct run_options o;
+		char text[64], again[64];
+
+		run_options_defaults(&o);
+		if (d->name) {
+			option_show(d, &o, text, sizeof(text));
+			if (text[0]) {
+				assert_int_equal(option_set(d, &o, text, why, sizeof(why)), 0);
+				option_show(d, &o, again, sizeof(again));
+				assert_string_equal(text, again);
+			}
+		}
+		if (d->name && strcmp(d->name, "help") == 0)
+			break; /* the last row */
+	}
+}
+
+static void help_mentions_every_option_within_80_columns(void **state)
+{
+	char *text = NULL, *line, *save;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	(void)state;
+	assert_non_null(f);
+	run_options_help(f);
+	fclose(f);
+	for (const struct option_def *d = run_option_table;; d++) {
+		char flag[40];
+
+		if (!d->name)
+			continue;
+		snprintf(flag, sizeof(flag), "  --%s", d->name);
+		assert_non_null(strstr(text, flag));
+		if (strcmp(d->name, "help") == 0)
+			break;
+	}
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		assert_true(strlen(line) <= 80);
+		assert_null(strchr(line, '\t'));
+	}
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(arguments_come_behind_a_space_or_an_equals_sign),
+		cmocka_unit_test(command_is_all_that_follows_two_dashes),
+		cmocka_unit_test(sizes_have_units_and_limits),
+		cmocka_unit_test(subnet_sets_the_whole_address_plan),
+		cmocka_unit_test(resolvers_of_both_families_add_up),
+		cmocka_unit_test(environment_adds_up_in_order),
+		cmocka_unit_test(statistics_take_a_file_only_behind_an_equals_sign),
+		cmocka_unit_test(refusals_name_the_option_in_one_line),
+		cmocka_unit_test(shown_defaults_parse_back),
+		cmocka_unit_test(help_mentions_every_option_within_80_columns),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
