@@ -19,7 +19,6 @@
 #define L1_ECX_TSC_DEADLINE (1U << 24)
 #define L1_ECX_HYPERVISOR   (1U << 31)
 #define L1_EDX_HTT	    (1U << 28)
-#define X1_ECX_CMP_LEGACY   (1U << 1)
 #define X1_ECX_SVM	    (1U << 2)
 
 #define TOPOLOGY_SMT  (1U << 8)
@@ -139,9 +138,7 @@ static void fix_entry(struct kvm_cpuid_entry2 *e, unsigned id, unsigned vcpus, b
 		e->eax = (e->eax & ~(0x3fU << 26)) | ((1U << bits) - 1) << 26;
 		break;
 	case 0x80000001:
-		e->ecx &= ~(X1_ECX_SVM | X1_ECX_CMP_LEGACY);
-		if (vcpus > 1 && e->ecx != 0)
-			e->ecx |= X1_ECX_CMP_LEGACY;
+		e->ecx &= ~X1_ECX_SVM;
 		break;
 	case 0x80000008:
 		/* AMD: cores and the bits of the APIC id that number them. */
