@@ -24,6 +24,7 @@ enum { RX0, TX0, CTL_RX, CTL_TX, RX1, TX1, QUEUES };
  * struct rig - device, driver, and the owner of port 1
  * @log:	'o' opened, 'c' closed, 'd' data, 'r' room, in order
  * @got:	bytes taken; @take bounds each on_data()
+ * @send_inside:	the guest writes to port 0 while on_data() runs
  */
 struct rig {
 	struct vdriver drv;
@@ -35,8 +36,10 @@ struct rig {
 	uint32_t nlog;
 	uint8_t got[65536];
 	size_t ngot, take;
-	bool resume_inside;
+	bool resume_inside, send_inside;
 };
+
+static void send(struct rig *r, uint32_t q, const void *data, uint32_t len);
 
 static void note(struct rig *r, char what)
 {
@@ -65,6 +68,8 @@ static size_t on_data(void *ctx, const struct iovec *iov, uint32_t cnt)
 	}
 	if (r->resume_inside)
 		vcon_port_resume(r->c, 1);
+	if (r->send_inside)
+		send(r, TX0, "meanwhile", 9);
 	return done;
 }
 
@@ -372,6 +377,56 @@ static void an_owner_may_resume_from_inside_the_callback(void **state)
 	assert_int_equal(r->q[TX1].nfree, QSIZE);
 }
 
+/* The driver was not asked for a kick when it wrote, and gave none. */
+static void what_comes_during_a_turn_is_seen_at_its_end(void **state)
+{
+	struct rig *r = *state;
+
+	open_port_1(r);
+	r->send_inside = true;
+	send(r, TX0, "first", 5);
+	send(r, TX1, "data", 4);
+	assert_true(vdq_kick_due(&r->q[TX0]));
+	eventfd_write(r->d->queue[TX0].kick_fd, 1);
+	run(r);
+	assert_int_equal(vdq_used_pending(&r->q[TX0]), 2);
+}
+
+static bool kicks_wanted(const struct rig *r, uint32_t q)
+{
+	return !(r->q[q].used->flags & VRING_USED_F_NO_NOTIFY);
+}
+
+static void kicks_are_asked_for_only_where_they_are_waited_for(void **state)
+{
+	struct rig *r = *state;
+	uint8_t buf[BUF];
+
+	vdev_write_status(r->d, 0);
+	start(r, FEATURES & ~(1ULL << VIRTIO_RING_F_EVENT_IDX));
+	assert_int_equal(vcon_port_write(r->c, 1, "early", 5), 0);
+	assert_true(kicks_wanted(r, CTL_TX) && kicks_wanted(r, TX0) && kicks_wanted(r, TX1));
+	assert_false(kicks_wanted(r, CTL_RX) || kicks_wanted(r, RX0) || kicks_wanted(r, RX1));
+	control(r, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+	assert_true(kicks_wanted(r, CTL_RX)); /* a name is owed */
+	open_port_1(r);
+	assert_false(kicks_wanted(r, CTL_RX));
+	assert_true(kicks_wanted(r, RX1)); /* bytes wait */
+	give(r, RX1, 2, BUF);
+	assert_string_equal(r->log, "or");
+	assert_int_equal(vcon_port_write(r->c, 1, "early", 5), 5);
+	assert_int_equal(take(r, RX1, buf), 5);
+	r->take = 0;
+	send(r, TX1, "x", 1);
+	kick(r, TX1);
+	assert_false(kicks_wanted(r, RX1));
+	assert_false(kicks_wanted(r, TX1));
+	r->take = 1;
+	vcon_port_resume(r->c, 1);
+	run(r);
+	assert_true(kicks_wanted(r, TX1));
+}
+
 static void a_port_without_owner_swallows(void **state)
 {
 	struct rig *r = *state;
@@ -568,6 +623,8 @@ int main(void)
 		TEST(bytes_of_the_guest_reach_the_owner_in_order),
 		TEST(what_the_owner_does_not_take_stays_with_the_guest),
 		TEST(an_owner_may_resume_from_inside_the_callback),
+		TEST(what_comes_during_a_turn_is_seen_at_its_end),
+		TEST(kicks_are_asked_for_only_where_they_are_waited_for),
 		TEST(a_port_without_owner_swallows),
 		TEST(bytes_of_the_owner_fill_the_guests_buffers),
 		TEST(nothing_is_written_to_a_port_that_the_guest_has_not_opened),

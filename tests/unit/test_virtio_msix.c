@@ -262,6 +262,19 @@ static void a_refused_attachment_takes_the_others_down(void **state)
 	assert_int_equal(vm_msis(&r->vm), 0);
 }
 
+static void a_refusal_does_not_lose_what_was_signalled_before(void **state)
+{
+	struct rig *r = *state;
+
+	msix_set_control(&r->x, true, false);
+	set_entry(r, 0, 0xfee00000, 4);
+	msix_set_vector(&r->x, 0, 0);
+	eventfd_write(r->fd[0], 1);
+	r->vm.msis_left = 0;
+	set_mask(r, 0, false);
+	assert_sent(r, 1, 0xfee00000, 4);
+}
+
 static void a_refused_update_falls_back_as_well(void **state)
 {
 	struct rig *r = *state;
@@ -330,6 +343,7 @@ int main(void)
 		TEST(two_sources_may_share_a_vector),
 		TEST(a_source_without_eventfd_is_sent_by_hand),
 		TEST(a_refused_attachment_takes_the_others_down),
+		TEST(a_refusal_does_not_lose_what_was_signalled_before),
 		TEST(a_refused_update_falls_back_as_well),
 		TEST(unmapping_forgets_what_is_pending),
 		TEST(the_table_ends_where_it_ends),
