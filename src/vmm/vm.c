@@ -34,6 +34,7 @@
 #include "src/vmm/pci_bus.h"
 #include "src/vmm/serial.h"
 #include "src/vmm/serial_io.h"
+#include "src/vmm/tty.h"
 #include "src/vmm/vcpu.h"
 #include "src/vmm/why.h"
 #include "virtio/mmio.h"
@@ -494,6 +495,9 @@ int vm_run(struct vm *vm, struct vm_result *result)
 	char why[VM_WHY_MAX];
 	int err = 0;
 
+	/* No terminal, no harm. */
+	if (vm->cfg.escape)
+		(void)tty_raw_enter(vm->cfg.console_in);
 	for (unsigned i = 0; i < vm->nvcpus && !err; i++)
 		err = vcpu_start(&vm->vcpu[i]);
 	if (err) {
@@ -507,6 +511,7 @@ int vm_run(struct vm *vm, struct vm_result *result)
 	}
 	stop_vcpus(vm);
 	serial_io_drain(&vm->serial_io, CONSOLE_DRAIN_MS);
+	tty_restore();
 	pthread_mutex_lock(&vm->end_lock);
 	*result = vm->result;
 	pthread_mutex_unlock(&vm->end_lock);

@@ -64,7 +64,9 @@ struct vm_result {
  * @console_in:	fd that feeds the serial console, -1 = none. The caller's; made
  *		nonblocking only through epoll, its flags are left as they are
  * @console_out:	fd that takes what the serial console prints, -1 = nowhere
- * @escape:	Ctrl-A x on @console_in ends the VM (Ctrl-A Ctrl-A sends one Ctrl-A)
+ * @escape:	@console_in is the user's terminal: raw while the VM runs, so that
+ *		Ctrl-C goes to the guest; Ctrl-A x ends the VM (Ctrl-A Ctrl-A sends
+ *		one Ctrl-A)
  * @thread_init:	runs first on each vCPU thread (seccomp); may be NULL; -errno stops
  * @on_signal:	asked on the main thread before SIGTERM, SIGINT or SIGHUP ends the
  *		VM; true = the signal was passed on to a command in the guest, the
