@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of nsguest: namespaces and addresses in ns.c, the frame pump in pump.c. */
+/*
+ * The parts of nsguest: namespaces and addresses in ns.c, the frame pump in pump.c,
+ * a bad link for it in impair.c.
+ */
 #ifndef SLUICE_BENCH_NSGUEST_H
 #define SLUICE_BENCH_NSGUEST_H
 
@@ -8,6 +11,7 @@
 #include <stdint.h>
 
 #include "bench/front/front.h"
+#include "bench/nsguest/impair.h"
 
 #define NSGUEST_IFNAME "eth0"
 
@@ -33,9 +37,11 @@ int ns_dhcp_hook(const char *event);
 struct pump_stats {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t sleeps, rx_tap_errors;
+	uint64_t lost, doubled, reordered;
 };
 
 /* pump.c */
-int pump_run(struct front *f, int tap, int child_pidfd, struct pump_stats *stats);
+int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_config *link,
+	     struct pump_stats *stats);
 
 #endif

@@ -8,6 +8,9 @@
  * sixty-four frames each, with interrupts off; when neither has work it asks for
  * interrupts, looks once more, and waits. The TAP is watched edge-triggered, so
  * @tap_readable remembers that a full ring left frames in it.
+ *
+ * With a bad link (impair.h) in between, frames are copied out of and into the
+ * buffers, and the wait ends when one is due.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -16,9 +19,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "bench/nsguest/impair.h"
 #include "bench/nsguest/nsguest.h"
 #include "src/base/base.h"
 #include "src/base/bytes.h"
+#include "src/base/clock.h"
 
 #define BUDGET 64
 
@@ -32,6 +37,9 @@ struct pump {
 	struct pump_stats *n;
 	int tap;
 	bool tap_readable;
+	bool bad_link;
+	struct impair up, down;
+	uint8_t frame[FRONT_FRAME_MAX + 1];
 };
 
 static int reclaim_tx(struct front_vq *q)
@@ -45,13 +53,59 @@ static int reclaim_tx(struct front_vq *q)
 	return got < 0 ? -EPROTO : 0;
 }
 
-/* TAP to transmit queue. Return: frames moved, or -errno. */
-static int pump_tx(struct pump *p)
+/* A frame that came through the bad link: into the ring, or lost if that is full. */
+static void up_deliver(void *ctx, const void *frame, uint32_t len)
+{
+	struct pump *p = ctx;
+	struct front_vq *q = &p->f->vq[FRONT_TX];
+	int id = front_vq_alloc(q);
+
+	if (id < 0)
+		return;
+	memcpy(front_vq_buf(q, (uint16_t)id), frame, len);
+	front_vq_add(q, (uint16_t)id, len, false);
+}
+
+static void down_deliver(void *ctx, const void *frame, uint32_t len)
+{
+	struct pump *p = ctx;
+
+	if (write(p->tap, frame, len) < 0)
+		p->n->rx_tap_errors++;
+}
+
+static int pump_tx_bad(struct pump *p)
 {
 	struct front_vq *q = &p->f->vq[FRONT_TX];
 	int moved = 0;
 	int ret = reclaim_tx(q);
 
+	while (ret == 0 && p->tap_readable && moved < BUDGET) {
+		ssize_t n = read(p->tap, p->frame, sizeof(p->frame));
+
+		if (n < 0) {
+			ret = errno == EAGAIN ? 0 : -errno;
+			p->tap_readable = false;
+			break;
+		}
+		p->n->tx_frames++;
+		impair_push(&p->up, p->frame, (uint32_t)n, clock_now_ns());
+		moved++;
+	}
+	front_vq_publish(q);
+	return ret < 0 ? ret : moved;
+}
+
+/* TAP to transmit queue. Return: frames moved, or -errno. */
+static int pump_tx(struct pump *p)
+{
+	struct front_vq *q = &p->f->vq[FRONT_TX];
+	int moved = 0;
+	int ret;
+
+	if (p->bad_link)
+		return pump_tx_bad(p);
+	ret = reclaim_tx(q);
 	while (ret == 0 && p->tap_readable && moved < BUDGET) {
 		int id = front_vq_alloc(q);
 		ssize_t n;
@@ -130,8 +184,17 @@ static int deliver(struct pump *p, uint16_t first, uint32_t first_len)
 		len += i > 0 ? got : 0;
 	}
 	vouch_to_tap(iov[0].iov_base, first_len);
-	if (writev(p->tap, iov, span) < 0)
+	if (p->bad_link) {
+		uint32_t at = 0;
+
+		for (uint16_t i = 0; i < span && at + iov[i].iov_len <= sizeof(p->frame); i++) {
+			memcpy(p->frame + at, iov[i].iov_base, iov[i].iov_len);
+			at += (uint32_t)iov[i].iov_len;
+		}
+		impair_push(&p->down, p->frame, at, clock_now_ns());
+	} else if (writev(p->tap, iov, span) < 0) {
 		p->n->rx_tap_errors++;
+	}
 	p->n->rx_frames++;
 	p->n->rx_bytes += len - FRONT_NET_HDR_LEN;
 	for (uint16_t i = 0; i < span; i++)
@@ -156,6 +219,20 @@ static int pump_rx(struct pump *p)
 	return ret < 0 ? ret : moved;
 }
 
+/* Let out what is due on the bad link. Return: ms until the next is, -1 = none. */
+static int run_link(struct pump *p)
+{
+	uint64_t now = clock_now_ns(), up, down, next;
+
+	if (!p->bad_link)
+		return -1;
+	up = impair_run(&p->up, now);
+	down = impair_run(&p->down, now);
+	front_vq_publish(&p->f->vq[FRONT_TX]);
+	next = MIN(up, down);
+	return next == UINT64_MAX ? -1 : (int)((next - now) / NS_PER_MS) + 1;
+}
+
 static int watch(int ep, int fd, enum watched what, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.u32 = what };
@@ -168,13 +245,14 @@ static int sleep_until_work(struct pump *p, int ep)
 {
 	struct epoll_event ev[4];
 	bool tx_full = p->f->vq[FRONT_TX].nfree == 0;
+	int timeout = run_link(p);
 	bool more;
 	int n;
 
 	more = front_vq_calls_on(&p->f->vq[FRONT_RX]);
 	if (tx_full)
 		more |= front_vq_calls_on(&p->f->vq[FRONT_TX]);
-	n = epoll_wait(ep, ev, (int)ARRAY_SIZE(ev), more ? 0 : -1);
+	n = epoll_wait(ep, ev, (int)ARRAY_SIZE(ev), more ? 0 : timeout);
 	p->n->sleeps += !more;
 	for (int i = 0; i < n; i++) {
 		if (ev[i].data.u32 == TAP)
@@ -194,15 +272,20 @@ static int sleep_until_work(struct pump *p, int ep)
  *
  * Return: 0, or -EPROTO when the back-end broke the rings' rules, or -errno
  */
-int pump_run(struct front *f, int tap, int child_pidfd, struct pump_stats *stats)
+int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_config *link,
+	     struct pump_stats *stats)
 {
-	struct pump p = { .f = f, .n = stats, .tap = tap, .tap_readable = true };
+	static struct pump p;
 	struct front_vq *rx = &f->vq[FRONT_RX];
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 	int ret, id;
 
 	if (ep < 0)
 		return -errno;
+	p = (struct pump){ .f = f, .n = stats, .tap = tap, .tap_readable = true };
+	p.bad_link = impair_any(link);
+	impair_init(&p.up, link, up_deliver, &p);
+	impair_init(&p.down, link, down_deliver, &p);
 	ret = watch(ep, tap, TAP, EPOLLIN | EPOLLET);
 	if (ret == 0)
 		ret = watch(ep, rx->call_fd, RX_CALL, EPOLLIN | EPOLLET);
@@ -222,6 +305,9 @@ int pump_run(struct front *f, int tap, int child_pidfd, struct pump_stats *stats
 		else if (tx == 0 && got == 0)
 			ret = sleep_until_work(&p, ep);
 	}
+	stats->lost = p.up.lost + p.down.lost;
+	stats->doubled = p.up.doubled + p.down.doubled;
+	stats->reordered = p.up.reordered + p.down.reordered;
 	close(ep);
 	return ret < 0 ? ret : 0;
 }
