@@ -6,6 +6,7 @@
 #include "src/base/base.h"
 #include "src/cli/options.h"
 #include "src/cli/run.h"
+#include "src/cli/vhost.h"
 
 static const struct {
 	const char *name;
@@ -13,6 +14,7 @@ static const struct {
 	int (*main)(int argc, char **argv);
 } commands[] = {
 	{ "run", "boot a Linux guest and run a command or a shell in it", run_main },
+	{ "vhost-user", "be the network of another VMM's guest", vhost_main },
 };
 
 static void usage(FILE *out)
@@ -22,7 +24,7 @@ static void usage(FILE *out)
 	      "Commands:\n",
 	      out);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(out, "  %-10s%s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].help);
 	fputs("\n`sluice COMMAND --help` tells more; `sluice --version` which one this is.\n", out);
 }
 

@@ -57,16 +57,24 @@ int dgram_init(struct dgram *d, uint32_t cap, uint32_t record_size)
 }
 
 /**
+ * dgram_reset() - close all flows; the table stays
+ */
+void dgram_reset(struct dgram *d)
+{
+	struct flow *f;
+
+	while ((f = flow_oldest(&d->flows)))
+		dgram_free(d, container_of(f, struct dgram_flow, flow));
+}
+
+/**
  * dgram_fini() - close all flows and free the table; also after a failed init
  */
 void dgram_fini(struct dgram *d)
 {
-	struct flow *f;
-
 	if (!d->flows.records)
 		return;
-	while ((f = flow_oldest(&d->flows)))
-		dgram_free(d, container_of(f, struct dgram_flow, flow));
+	dgram_reset(d);
 	flow_table_fini(&d->flows);
 }
 

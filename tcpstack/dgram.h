@@ -41,6 +41,7 @@ struct dgram {
 
 /* dgram.c */
 int dgram_init(struct dgram *d, uint32_t cap, uint32_t record_size);
+void dgram_reset(struct dgram *d);
 void dgram_fini(struct dgram *d);
 struct dgram_flow *dgram_new(struct dgram *d, const struct flow_key *key);
 void dgram_free(struct dgram *d, struct dgram_flow *df);

@@ -139,6 +139,14 @@ int dns_init(struct stack *st)
 }
 
 /**
+ * dns_reset_all() - forget all queries; the guest hears nothing
+ */
+void dns_reset_all(struct stack *st)
+{
+	dgram_reset(&st->dns->d);
+}
+
+/**
  * dns_fini() - forget all queries and free the memory; harmless without an init
  */
 void dns_fini(struct stack *st)

@@ -62,6 +62,14 @@ int ping_init(struct stack *st)
 }
 
 /**
+ * ping_reset_all() - close all flows; the guest hears nothing
+ */
+void ping_reset_all(struct stack *st)
+{
+	dgram_reset(&st->ping->d);
+}
+
+/**
  * ping_fini() - close all flows and free the memory; harmless without an init
  */
 void ping_fini(struct stack *st)

@@ -99,6 +99,7 @@ enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct 
 /* tcp.c and its siblings */
 int tcp_init(struct stack *st);
 void tcp_fini(struct stack *st);
+void tcp_reset_all(struct stack *st);
 enum tx_verdict tcp_input(struct stack *st, const struct packet *pkt);
 void tcp_run(struct stack *st);
 void tcp_port_changed(struct stack *st, bool up);
@@ -108,6 +109,7 @@ void tcp_dump(const struct stack *st, FILE *out);
 /* udp.c */
 int udp_init(struct stack *st);
 void udp_fini(struct stack *st);
+void udp_reset_all(struct stack *st);
 void udp_input(struct stack *st, const struct packet *pkt);
 void udp_run(struct stack *st);
 void udp_rx_refilled(struct stack *st);
@@ -116,6 +118,7 @@ void udp_dump(const struct stack *st, FILE *out);
 /* ping.c: ICMP echo through ping sockets */
 int ping_init(struct stack *st);
 void ping_fini(struct stack *st);
+void ping_reset_all(struct stack *st);
 void ping_input(struct stack *st, const struct packet *pkt, uint16_t id);
 void ping_run(struct stack *st);
 
@@ -125,6 +128,7 @@ void dhcp_input(struct stack *st, const struct packet *pkt);
 /* dns.c: called by udp_input() for port 53 of our DNS address */
 int dns_init(struct stack *st);
 void dns_fini(struct stack *st);
+void dns_reset_all(struct stack *st);
 void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port);
 void dns_run(struct stack *st);
 

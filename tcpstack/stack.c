@@ -254,6 +254,21 @@ void stack_port_down(struct stack *st)
 }
 
 /**
+ * stack_reset() - end every flow: the guest behind the port has gone for good
+ *
+ * Connections are reset towards the host (H60). Whoever attaches next begins on
+ * an empty stack. The worker, with no driver attached.
+ */
+void stack_reset(struct stack *st)
+{
+	BUG_ON(st->port);
+	tcp_reset_all(st);
+	udp_reset_all(st);
+	ping_reset_all(st);
+	dns_reset_all(st);
+}
+
+/**
  * stack_input() - one frame from the guest
  * @frame:	read during the call; see port.h for what outlives it
  *

@@ -118,6 +118,7 @@ void stack_port_down(struct stack *st);
 enum tx_verdict stack_input(struct stack *st, const struct tx_frame *frame);
 void stack_run(struct stack *st);
 void stack_rx_refilled(struct stack *st);
+void stack_reset(struct stack *st);
 void stack_dump_flows(const struct stack *st, FILE *out);
 
 #endif

@@ -350,17 +350,26 @@ free_tcp:
 }
 
 /**
+ * tcp_reset_all() - reset every connection towards the host; the guest hears nothing
+ */
+void tcp_reset_all(struct stack *st)
+{
+	struct flow *f;
+
+	while ((f = flow_oldest(&st->tcp->flows)))
+		tcp_abort(st->tcp, (struct tcp_flow *)f, false);
+}
+
+/**
  * tcp_fini() - reset every connection and free; NULL-safe
  */
 void tcp_fini(struct stack *st)
 {
 	struct tcp *t = st->tcp;
-	struct flow *f;
 
 	if (!t)
 		return;
-	while ((f = flow_oldest(&t->flows)))
-		tcp_abort(t, (struct tcp_flow *)f, false);
+	tcp_reset_all(st);
 	loop_on_token(st->loop, TOKEN_TCP, NULL, NULL);
 	free(t->sink);
 	scratch_fini(&t->iov);

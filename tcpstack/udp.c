@@ -67,6 +67,14 @@ int udp_init(struct stack *st)
 }
 
 /**
+ * udp_reset_all() - close all flows; the guest hears nothing
+ */
+void udp_reset_all(struct stack *st)
+{
+	dgram_reset(&st->udp->d);
+}
+
+/**
  * udp_fini() - close all flows and free the memory; harmless without an init
  */
 void udp_fini(struct stack *st)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The option table of `sluice run`, and what walks it. */
+/* The option table of all commands, and what walks it. */
 #include <errno.h>
 #include <string.h>
 
@@ -16,67 +16,85 @@ static const char *const log_levels[] = {
 
 static_assert(ARRAY_SIZE(log_levels) == LOG_LEVELS + 1, "a word for each level");
 
-/* In the order in which --help shows them; a row without a name is a heading. */
-const struct option_def run_option_table[] = {
-	{ .help = "Machine" },
-	{ "kernel", "FILE", "machine.kernel", "bzImage or ELF kernel; else the guest image's",
+#define RUN   (1U << COMMAND_RUN)
+#define VHOST (1U << COMMAND_VHOST_USER)
+#define BOTH  (RUN | VHOST)
+
+/*
+ * In the order in which --help shows them; a row without a name is a heading
+ * for the commands that it names.
+ */
+const struct option_def option_table[] = {
+	{ .commands = RUN, .help = "Machine" },
+	{ RUN, "kernel", "FILE", "machine.kernel", "bzImage or ELF kernel; else the guest image's",
 	  OPT_STRING, FIELD(kernel), 0, 0, NULL },
-	{ "initrd", "FILE", "machine.initrd", "initramfs, or none; else the guest image's",
+	{ RUN, "initrd", "FILE", "machine.initrd", "initramfs, or none; else the guest image's",
 	  OPT_STRING, FIELD(initrd), 0, 0, NULL },
-	{ "cmdline", "TEXT", "machine.cmdline", "appended to the kernel command line", OPT_STRING,
-	  FIELD(cmdline), 0, 0, NULL },
-	{ "memory", "SIZE", "machine.memory", "guest memory, as 512M or 4G", OPT_BYTES64,
+	{ RUN, "cmdline", "TEXT", "machine.cmdline", "appended to the kernel command line",
+	  OPT_STRING, FIELD(cmdline), 0, 0, NULL },
+	{ RUN, "memory", "SIZE", "machine.memory", "guest memory, as 512M or 4G", OPT_BYTES64,
 	  FIELD(memory), RAM_SIZE_MIN, RAM_SIZE_MAX, NULL },
-	{ "cpus", "N", "machine.cpus", "virtual CPUs", OPT_U32, FIELD(cpus), 1, VCPUS_MAX, NULL },
-	{ "hugepages", NULL, "machine.hugepages", "guest memory in huge pages", OPT_FLAG,
+	{ RUN, "cpus", "N", "machine.cpus", "virtual CPUs", OPT_U32, FIELD(cpus), 1, VCPUS_MAX,
+	  NULL },
+	{ RUN, "hugepages", NULL, "machine.hugepages", "guest memory in huge pages", OPT_FLAG,
 	  FIELD(hugepages), 0, 0, NULL },
-	{ "transport", "KIND", "machine.transport", "of the virtio devices", OPT_WORD,
+	{ RUN, "transport", "KIND", "machine.transport", "of the virtio devices", OPT_WORD,
 	  FIELD(transport), 0, 0, transports },
-	{ "console", "WHERE", "machine.console",
+	{ RUN, "console", "WHERE", "machine.console",
 	  "serial console: stdio, stderr, none or a file; auto is stdio without COMMAND, none with "
 	  "it",
 	  OPT_STRING, FIELD(console), 0, 0, NULL },
-	{ .help = "Network" },
-	{ "net", "on|off", "net.enabled", "whether the guest has a network device", OPT_ONOFF,
+	{ .commands = VHOST, .help = "Front-end" },
+	{ VHOST, "socket", "PATH", "vhost_user.socket", "Unix socket to listen on; made by us",
+	  OPT_STRING, FIELD(socket), 0, 0, NULL },
+	{ VHOST, "once", NULL, "vhost_user.once", "end when the first front-end has gone", OPT_FLAG,
+	  FIELD(once), 0, 0, NULL },
+	{ .commands = BOTH, .help = "Network" },
+	{ RUN, "net", "on|off", "net.enabled", "whether the guest has a network device", OPT_ONOFF,
 	  FIELD(net), 0, 0, NULL },
-	{ "subnet", "CIDR", "net.subnet", "addresses: gateway is its host 2, DNS 3, the guest 15",
-	  OPT_SUBNET, FIELD(stack), 8, 27, NULL },
-	{ "mtu", "BYTES", "net.mtu", "of the guest's link", OPT_U16, FIELD(stack.mtu),
+	{ BOTH, "subnet", "CIDR", "net.subnet",
+	  "addresses: gateway is its host 2, DNS 3, the guest 15", OPT_SUBNET, FIELD(stack), 8, 27,
+	  NULL },
+	{ BOTH, "mtu", "BYTES", "net.mtu", "of the guest's link", OPT_U16, FIELD(stack.mtu),
 	  STACK_MTU_MIN, STACK_MTU_MAX, NULL },
-	{ "dns", "ADDR[:PORT]", "net.dns",
+	{ BOTH, "dns", "ADDR[:PORT]", "net.dns",
 	  "resolver to ask, repeatable; else those of /etc/resolv.conf", OPT_DNS, FIELD(stack), 0,
 	  0, NULL },
-	{ "hostname", "NAME", "net.hostname", "given to the guest by DHCP", OPT_CHARS,
+	{ BOTH, "hostname", "NAME", "net.hostname", "given to the guest by DHCP", OPT_CHARS,
 	  FIELD(stack.hostname), 0, sizeof(((struct stack_config *)0)->hostname), NULL },
-	{ "gateway-is-host", "on|off", "net.gateway_is_host",
+	{ BOTH, "gateway-is-host", "on|off", "net.gateway_is_host",
 	  "the gateway's address reaches 127.0.0.1", OPT_ONOFF, FIELD(stack.gateway_is_host), 0, 0,
 	  NULL },
-	{ "max-conns", "N", "net.max_conns", "TCP connections at one time", OPT_U32,
+	{ BOTH, "max-conns", "N", "net.max_conns", "TCP connections at one time", OPT_U32,
 	  FIELD(stack.max_tcp), 1, LIMIT_FLOWS_MAX, NULL },
-	{ "max-conn-rate", "N", "net.max_conn_rate", "new TCP connections a second, 0 is no limit",
-	  OPT_U32, FIELD(stack.max_conn_rate), 0, 1000000, NULL },
-	{ "max-udp", "N", "net.max_udp", "UDP flows at one time", OPT_U32, FIELD(stack.max_udp), 1,
-	  LIMIT_FLOWS_MAX, NULL },
-	{ "sndbuf", "SIZE", "net.sndbuf", "SO_SNDBUF of host sockets, 0 is the kernel's choice",
-	  OPT_BYTES32, FIELD(stack.sndbuf), 0, INT32_MAX / 2, NULL },
-	{ "rcvbuf", "SIZE", "net.rcvbuf", "SO_RCVBUF of host sockets, 0 is the kernel's choice",
-	  OPT_BYTES32, FIELD(stack.rcvbuf), 0, INT32_MAX / 2, NULL },
-	{ "congestion", "NAME", "net.congestion",
+	{ BOTH, "max-conn-rate", "N", "net.max_conn_rate",
+	  "new TCP connections a second, 0 is no limit", OPT_U32, FIELD(stack.max_conn_rate), 0,
+	  1000000, NULL },
+	{ BOTH, "max-udp", "N", "net.max_udp", "UDP flows at one time", OPT_U32,
+	  FIELD(stack.max_udp), 1, LIMIT_FLOWS_MAX, NULL },
+	{ BOTH, "sndbuf", "SIZE", "net.sndbuf",
+	  "SO_SNDBUF of host sockets, 0 is the kernel's choice", OPT_BYTES32, FIELD(stack.sndbuf),
+	  0, INT32_MAX / 2, NULL },
+	{ BOTH, "rcvbuf", "SIZE", "net.rcvbuf",
+	  "SO_RCVBUF of host sockets, 0 is the kernel's choice", OPT_BYTES32, FIELD(stack.rcvbuf),
+	  0, INT32_MAX / 2, NULL },
+	{ BOTH, "congestion", "NAME", "net.congestion",
 	  "TCP congestion control of host sockets; else the kernel's choice", OPT_CHARS,
 	  FIELD(stack.congestion), 0, sizeof(((struct stack_config *)0)->congestion), NULL },
-	{ .help = "Command" },
-	{ "env", "NAME=VALUE", "command.env", "set in COMMAND's environment, repeatable", OPT_ENV,
-	  FIELD(env), 0, 0, NULL },
-	{ "timeout", "SECONDS", "command.timeout", "end the guest after so long, 0 is never",
+	{ .commands = RUN, .help = "Command" },
+	{ RUN, "env", "NAME=VALUE", "command.env", "set in COMMAND's environment, repeatable",
+	  OPT_ENV, FIELD(env), 0, 0, NULL },
+	{ RUN, "timeout", "SECONDS", "command.timeout", "end the guest after so long, 0 is never",
 	  OPT_U32, FIELD(timeout), 0, 10000000, NULL },
-	{ .help = "Sluice" },
-	{ "stats", "[=FILE]", "stats", "at the end, a table on standard error or JSON in FILE",
-	  OPT_OPTIONAL, FIELD(stats), 0, 0, NULL },
-	{ "log-level", "LEVEL", "log.level", "what is worth a line", OPT_WORD, FIELD(log_level), 0,
-	  0, log_levels },
-	{ "force", NULL, "force", "run even where KVM cannot be expected to boot Linux", OPT_FLAG,
-	  FIELD(force), 0, 0, NULL },
-	{ "help", NULL, NULL, "this text", OPT_FLAG, FIELD(help), 0, 0, NULL },
+	{ .commands = BOTH, .help = "Sluice" },
+	{ BOTH, "stats", "[=FILE]", "stats",
+	  "at the end, a table on standard error or JSON in FILE", OPT_OPTIONAL, FIELD(stats), 0, 0,
+	  NULL },
+	{ BOTH, "log-level", "LEVEL", "log.level", "what is worth a line", OPT_WORD,
+	  FIELD(log_level), 0, 0, log_levels },
+	{ RUN, "force", NULL, "force", "run even where KVM cannot be expected to boot Linux",
+	  OPT_FLAG, FIELD(force), 0, 0, NULL },
+	{ BOTH, "help", NULL, NULL, "this text", OPT_FLAG, FIELD(help), 0, 0, NULL },
 };
 
 /**
@@ -95,13 +113,21 @@ void run_options_defaults(struct run_options *o)
 	stack_config_defaults(&o->stack);
 }
 
-/* The row of the option whose name is the first @len bytes of @name. */
-static const struct option_def *find(const char *name, size_t len)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(run_option_table); i++) {
-		const struct option_def *d = &run_option_table[i];
+static const char *const command_names[] = {
+	[COMMAND_RUN] = "run",
+	[COMMAND_VHOST_USER] = "vhost-user",
+};
 
-		if (d->name && strlen(d->name) == len && memcmp(d->name, name, len) == 0)
+static_assert(ARRAY_SIZE(command_names) == COMMANDS, "a name for each command");
+
+/* The row of @command's option whose name is the first @len bytes of @name. */
+static const struct option_def *find(enum command command, const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+		const struct option_def *d = &option_table[i];
+
+		if (d->name && (d->commands & 1U << command) && strlen(d->name) == len &&
+		    memcmp(d->name, name, len) == 0)
 			return d;
 	}
 	return NULL;
@@ -110,14 +136,16 @@ static const struct option_def *find(const char *name, size_t len)
 /**
  * run_options_parse() - read a command line into @o
  * @o:		defaults; on failure half changed
- * @argc, @argv:	what follows the word "run"
+ * @command:	whose options
+ * @argc, @argv:	what follows the command's name
  * @why:	on failure, one line
  *
  * Options end at "--"; what follows is the command. Main thread.
  *
  * Return: 0 or -EINVAL
  */
-int run_options_parse(struct run_options *o, int argc, char **argv, char *why, size_t why_len)
+int run_options_parse(struct run_options *o, enum command command, int argc, char **argv, char *why,
+		      size_t why_len)
 {
 	for (int i = 0; i < argc; i++) {
 		const char *name = argv[i], *value;
@@ -136,10 +164,10 @@ int run_options_parse(struct run_options *o, int argc, char **argv, char *why, s
 		}
 		name += 2;
 		value = strchr(name, '=');
-		d = find(name, value ? (size_t)(value - name) : strlen(name));
+		d = find(command, name, value ? (size_t)(value - name) : strlen(name));
 		if (!d) {
-			snprintf(why, why_len, "--%.60s: no such option; see sluice run --help",
-				 name);
+			snprintf(why, why_len, "--%.60s: no such option; see sluice %s --help",
+				 name, command_names[command]);
 			return -EINVAL;
 		}
 		if (value)
@@ -202,34 +230,51 @@ static void help_row(FILE *out, const struct option_def *d, const struct run_opt
 	wrap(out, text, indent, indent);
 }
 
+static const char run_intro[] =
+	"usage: sluice run [options] [-- COMMAND [ARGUMENT...]]\n\n"
+	"Boots a Linux guest on KVM. With COMMAND, runs it there with these standard\n"
+	"streams and ends with its status; without, gives a shell on the console\n"
+	"(Ctrl-A x ends it).\n";
+
+static const char run_outro[] = "\nExit status: COMMAND's own, or 128 + the signal that ended it;\n"
+				"  0    without COMMAND, the guest switched itself off\n"
+				"  2    an option was wrong, nothing was started\n"
+				"  124  --timeout ended the guest\n"
+				"  125  sluice could not run the guest, or lost it\n"
+				"  126  COMMAND could not be executed\n"
+				"  127  COMMAND was not found\n"
+				"  128+N  signal N ended sluice\n";
+
+static const char vhost_intro[] =
+	"usage: sluice vhost-user --socket PATH [options]\n\n"
+	"Serves the network device to another VMM (QEMU, Cloud Hypervisor, crosvm) over\n"
+	"the vhost-user protocol, until a signal ends it. A front-end that comes back\n"
+	"finds a fresh device.\n";
+
+static const char vhost_outro[] =
+	"\nExit status:\n"
+	"  0    SIGTERM or SIGINT, or with --once the front-end has gone\n"
+	"  2    an option was wrong, nothing was started\n"
+	"  125  the socket or the device could not be made\n";
+
 /**
- * run_options_help() - `sluice run --help`
+ * run_options_help() - `sluice COMMAND --help`
  */
-void run_options_help(FILE *out)
+void run_options_help(enum command command, FILE *out)
 {
 	struct run_options defaults;
 
 	run_options_defaults(&defaults);
-	fputs("usage: sluice run [options] [-- COMMAND [ARGUMENT...]]\n\n"
-	      "Boots a Linux guest on KVM. With COMMAND, runs it there with these standard\n"
-	      "streams and ends with its status; without, gives a shell on the console\n"
-	      "(Ctrl-A x ends it).\n",
-	      out);
-	for (size_t i = 0; i < ARRAY_SIZE(run_option_table); i++) {
-		const struct option_def *d = &run_option_table[i];
+	fputs(command == COMMAND_RUN ? run_intro : vhost_intro, out);
+	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+		const struct option_def *d = &option_table[i];
 
+		if (!(d->commands & 1U << command))
+			continue;
 		if (d->name)
 			help_row(out, d, &defaults);
 		else
 			fprintf(out, "\n%s:\n", d->help);
 	}
-	fputs("\nExit status: COMMAND's own, or 128 + the signal that ended it;\n"
-	      "  0    without COMMAND, the guest switched itself off\n"
-	      "  2    an option was wrong, nothing was started\n"
-	      "  124  --timeout ended the guest\n"
-	      "  125  sluice could not run the guest, or lost it\n"
-	      "  126  COMMAND could not be executed\n"
-	      "  127  COMMAND was not found\n"
-	      "  128+N  signal N ended sluice\n",
-	      out);
+	fputs(command == COMMAND_RUN ? run_outro : vhost_outro, out);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The options of `sluice run`: one table from which parsing, checks, defaults
+ * The options of every command: one table from which parsing, checks, defaults
  * and --help are made. Nothing else knows an option's name.
  */
 #ifndef SLUICE_CLI_OPTIONS_H
@@ -23,6 +23,9 @@
 #define EXIT_TIMEOUT 124 /* --timeout */
 #define EXIT_SLUICE  125 /* sluice could not run the guest */
 
+/* Commands that take options from the table; a row names those that know it. */
+enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
+
 /**
  * struct run_options - what the user asked for
  * @kernel, @initrd:	paths, NULL = look for them; @initrd "none" = none
@@ -36,6 +39,8 @@
  * @stats:		NULL = none, "" = a table on standard error, else a file for JSON
  * @force:		run though this host's KVM cannot be expected to work
  * @help:		--help was given: nothing else counts
+ * @socket:		of vhost-user: where the front-end connects
+ * @once:		of vhost-user: end with the first front-end
  * @env, @nenv:		NAME=VALUE for the command
  * @command:		NULL-terminated, NULL = a shell on the console
  *
@@ -55,6 +60,8 @@ struct run_options {
 	bool hugepages;
 	bool force;
 	bool help;
+	const char *socket;
+	bool once;
 	const char *env[RUN_ENV_MAX];
 	uint32_t nenv;
 	char *const *command;
@@ -81,6 +88,8 @@ enum option_type {
 
 /**
  * struct option_def - one row of the table
+ * @commands:	bit 1 << enum command for each that knows the option; 0 = a heading
+ *		stands before the rows that follow
  * @name:	without the dashes
  * @arg:	what --help calls the argument, NULL = none
  * @key:	dotted name in a configuration file
@@ -89,6 +98,7 @@ enum option_type {
  * @words:	of OPT_WORD, NULL-terminated
  */
 struct option_def {
+	unsigned int commands;
 	const char *name;
 	const char *arg;
 	const char *key;
@@ -100,10 +110,11 @@ struct option_def {
 };
 
 /* options.c */
-extern const struct option_def run_option_table[];
+extern const struct option_def option_table[];
 void run_options_defaults(struct run_options *o);
-int run_options_parse(struct run_options *o, int argc, char **argv, char *why, size_t why_len);
-void run_options_help(FILE *out);
+int run_options_parse(struct run_options *o, enum command command, int argc, char **argv, char *why,
+		      size_t why_len);
+void run_options_help(enum command command, FILE *out);
 
 /* option_values.c */
 int option_set(const struct option_def *d, struct run_options *o, const char *arg, char *why,

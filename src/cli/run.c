@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -24,8 +23,8 @@
 #include "src/base/log.h"
 #include "src/cli/cmdchan.h"
 #include "src/cli/kernel_find.h"
+#include "src/cli/netcfg.h"
 #include "src/cli/options.h"
-#include "src/cli/resolv.h"
 #include "src/cli/run.h"
 #include "src/cli/stats.h"
 #include "src/vmm/boot.h"
@@ -42,9 +41,6 @@
 
 /* From the signal that the command got to the end of the machine. */
 #define KILL_AFTER_NS (5 * NS_PER_S)
-
-/* Descriptors that are not flows: machine, loop, queues, standard streams. */
-#define FDS_BESIDE_FLOWS 256
 
 struct session {
 	const struct run_options *o;
@@ -160,23 +156,6 @@ static int check_host(struct session *s)
 		      "use another host or tools/nested (--force tries all the same)");
 }
 
-/* Each flow costs a descriptor: take as many as we are allowed. */
-static void raise_fd_limit(const struct stack_config *net)
-{
-	rlim_t want = (rlim_t)net->max_tcp + net->max_udp + net->max_ping + net->max_dns +
-		      FDS_BESIDE_FLOWS;
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
-		return;
-	rl.rlim_cur = MIN(want, rl.rlim_max);
-	if (setrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur < want)
-		log_warn("run",
-			 "only %llu descriptors for %llu flows; see ulimit -n and --max-conns",
-			 (unsigned long long)rl.rlim_cur,
-			 (unsigned long long)(want - FDS_BESIDE_FLOWS));
-}
-
 /* Where the serial console reads and writes. */
 static int console_fds(struct session *s, struct vm_config *vc)
 {
@@ -211,24 +190,15 @@ static int console_fds(struct session *s, struct vm_config *vc)
 
 static int add_net(struct session *s)
 {
-	struct net_worker_config wc = { .stack = s->o->stack };
+	struct vnet_config net;
 	int err;
 
 	if (!s->o->net)
 		return 0;
-	if (wc.stack.nresolvers == 0)
-		wc.stack.nresolvers = resolv_read(RESOLV_CONF, wc.stack.resolvers,
-						  STACK_RESOLVERS_MAX);
-	err = stack_config_check(&wc.stack, s->why, sizeof(s->why));
+	err = netcfg_worker(s->o, &s->worker, &net, s->why, sizeof(s->why));
 	if (err < 0)
 		return err;
-	raise_fd_limit(&wc.stack);
-	wc.net.mtu = wc.stack.mtu;
-	memcpy(wc.net.mac, wc.stack.guest_mac, sizeof(wc.net.mac));
-	err = net_worker_new(&s->worker, &wc);
-	if (err < 0)
-		return failed(s, err, "network worker: %s", strerror(-err));
-	err = net_dev_new(&s->net, vm_gmem(s->vm), s->worker, &wc.net);
+	err = net_dev_new(&s->net, vm_gmem(s->vm), s->worker, &net);
 	if (err < 0)
 		return failed(s, err, "network device: %s", strerror(-err));
 	return vm_add(s->vm, net_dev_vdev(s->net), s->o->transport, s->why, sizeof(s->why));
@@ -445,12 +415,12 @@ int run_main(int argc, char **argv)
 	char why[VM_WHY_MAX];
 
 	run_options_defaults(&o);
-	if (run_options_parse(&o, argc, argv, why, sizeof(why)) < 0) {
+	if (run_options_parse(&o, COMMAND_RUN, argc, argv, why, sizeof(why)) < 0) {
 		fprintf(stderr, "sluice: %s\n", why);
 		return EXIT_USAGE;
 	}
 	if (o.help) {
-		run_options_help(stdout);
+		run_options_help(COMMAND_RUN, stdout);
 		return 0;
 	}
 	if (o.memory % RAM_SIZE_STEP) {

@@ -32,7 +32,7 @@ static int parse(struct run_options *o, const char *const *words)
 	argv[argc] = NULL;
 	run_options_defaults(o);
 	why[0] = 0;
-	return run_options_parse(o, argc, argv, why, sizeof(why));
+	return run_options_parse(o, COMMAND_RUN, argc, argv, why, sizeof(why));
 }
 
 #define PARSE(o, ...) parse((o), (const char *const[]){ __VA_ARGS__, NULL })
@@ -203,7 +203,7 @@ static void refusals_name_the_option_in_one_line(void **state)
 static void shown_defaults_parse_back(void **state)
 {
 	(void)state;
-	for (const struct option_def *d = run_option_table; d->help != NULL; d++) {
+	for (const struct option_def *d = option_table; d->help != NULL; d++) {
 		struct run_options o;
 		char text[64], again[64];
 
@@ -221,23 +221,23 @@ static void shown_defaults_parse_back(void **state)
 	}
 }
 
-static void help_mentions_every_option_within_80_columns(void **state)
+static void check_help(enum command command)
 {
 	char *text = NULL, *line, *save;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
 
-	(void)state;
 	assert_non_null(f);
-	run_options_help(f);
+	run_options_help(command, f);
 	fclose(f);
-	for (const struct option_def *d = run_option_table;; d++) {
+	for (const struct option_def *d = option_table;; d++) {
 		char flag[40];
 
 		if (!d->name)
 			continue;
 		snprintf(flag, sizeof(flag), "  --%s", d->name);
-		assert_non_null(strstr(text, flag));
+		if (d->commands & 1U << command)
+			assert_non_null(strstr(text, flag));
 		if (strcmp(d->name, "help") == 0)
 			break;
 	}
@@ -246,6 +246,29 @@ static void help_mentions_every_option_within_80_columns(void **state)
 		assert_null(strchr(line, '\t'));
 	}
 	free(text);
+}
+
+static void help_mentions_every_option_within_80_columns(void **state)
+{
+	(void)state;
+	check_help(COMMAND_RUN);
+	check_help(COMMAND_VHOST_USER);
+}
+
+static void a_command_knows_only_its_own_options(void **state)
+{
+	char socket[] = "--socket=/tmp/s", kernel[] = "--kernel=/vmlinuz", mtu[] = "--mtu=1500";
+	char *args[] = { socket, mtu, kernel };
+	struct run_options o;
+
+	(void)state;
+	run_options_defaults(&o);
+	assert_int_equal(run_options_parse(&o, COMMAND_VHOST_USER, 2, args, why, sizeof(why)), 0);
+	assert_string_equal(o.socket, "/tmp/s");
+	assert_int_equal(o.stack.mtu, 1500);
+	assert_true(run_options_parse(&o, COMMAND_VHOST_USER, 3, args, why, sizeof(why)) < 0);
+	assert_non_null(strstr(why, "see sluice vhost-user --help"));
+	assert_true(run_options_parse(&o, COMMAND_RUN, 1, args, why, sizeof(why)) < 0);
 }
 
 int main(void)
@@ -261,6 +284,7 @@ int main(void)
 		cmocka_unit_test(refusals_name_the_option_in_one_line),
 		cmocka_unit_test(shown_defaults_parse_back),
 		cmocka_unit_test(help_mentions_every_option_within_80_columns),
+		cmocka_unit_test(a_command_knows_only_its_own_options),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* From options to a running network worker. */
+#include "src/cli/netcfg.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+#include "src/base/base.h"
+#include "src/base/log.h"
+#include "src/cli/resolv.h"
+
+/* Descriptors that are not flows: machine, loop, queues, standard streams. */
+#define FDS_BESIDE_FLOWS 256
+
+/* Each flow costs a descriptor: take as many as we are allowed. */
+static void raise_fd_limit(const struct stack_config *net)
+{
+	rlim_t want = (rlim_t)net->max_tcp + net->max_udp + net->max_ping + net->max_dns +
+		      FDS_BESIDE_FLOWS;
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
+		return;
+	rl.rlim_cur = MIN(want, rl.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur < want)
+		log_warn("net",
+			 "only %llu descriptors for %llu flows; see ulimit -n and --max-conns",
+			 (unsigned long long)rl.rlim_cur,
+			 (unsigned long long)(want - FDS_BESIDE_FLOWS));
+}
+
+/**
+ * netcfg_worker() - check the network's options and start its worker
+ * @worker:	out: the caller's, to be freed with net_worker_free()
+ * @net:	out: the device that belongs to it
+ * @why:	on failure, one line
+ *
+ * Reads the host's resolvers where no --dns was given. Main thread.
+ *
+ * Return: 0 or -errno
+ */
+int netcfg_worker(const struct run_options *o, struct net_worker **worker, struct vnet_config *net,
+		  char *why, size_t why_len)
+{
+	struct net_worker_config wc = { .stack = o->stack };
+	int err;
+
+	if (wc.stack.nresolvers == 0)
+		wc.stack.nresolvers = resolv_read(RESOLV_CONF, wc.stack.resolvers,
+						  STACK_RESOLVERS_MAX);
+	err = stack_config_check(&wc.stack, why, why_len);
+	if (err < 0)
+		return err;
+	raise_fd_limit(&wc.stack);
+	wc.net.mtu = wc.stack.mtu;
+	memcpy(wc.net.mac, wc.stack.guest_mac, sizeof(wc.net.mac));
+	err = net_worker_new(worker, &wc);
+	if (err < 0) {
+		snprintf(why, why_len, "network worker: %s", strerror(-err));
+		return err;
+	}
+	*net = wc.net;
+	return 0;
+}

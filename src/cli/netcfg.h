@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* From options to a running network worker: what every command with a network does. */
+#ifndef SLUICE_CLI_NETCFG_H
+#define SLUICE_CLI_NETCFG_H
+
+#include <stddef.h>
+
+#include "src/cli/options.h"
+#include "virtio/net_worker.h"
+
+/* netcfg.c */
+int netcfg_worker(const struct run_options *o, struct net_worker **worker, struct vnet_config *net,
+		  char *why, size_t why_len);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `sluice vhost-user`: a socket, one front-end at a time, and the worker.
+ *
+ * Theory of operation: the main thread's loop has three sources: signals, the
+ * listening socket, and the connection of the front-end that is served. A
+ * second front-end is turned away while there is one, since there is one
+ * device. When a front-end goes, its flows are reset, so that the next one
+ * begins on an empty stack.
+ */
+#include "src/cli/vhost.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "src/base/log.h"
+#include "src/cli/netcfg.h"
+#include "src/cli/options.h"
+#include "src/cli/stats.h"
+#include "src/vmm/io_loop.h"
+#include "virtio/vhost_user.h"
+
+#define WHY_MAX 256
+
+struct server {
+	const struct run_options *o;
+	struct io_loop *loop;
+	struct net_worker *worker;
+	struct vnet_config net;
+	struct vhost_session *session;
+	int listener, conn, signals;
+};
+
+static int reset_flows(void *ctx, struct stack *st)
+{
+	(void)ctx;
+	stack_reset(st);
+	return 0;
+}
+
+static void end_session(struct server *s)
+{
+	if (!s->session)
+		return;
+	io_loop_del(s->loop, s->conn);
+	vhost_session_free(s->session);
+	s->session = NULL;
+	s->conn = -1;
+	net_worker_call(s->worker, reset_flows, NULL);
+	if (s->o->once)
+		io_loop_stop(s->loop);
+}
+
+static void on_message(void *ctx, uint32_t events)
+{
+	struct server *s = ctx;
+	int ret = vhost_session_readable(s->session);
+
+	(void)events;
+	if (ret == 0)
+		return;
+	if (ret == -ECONNRESET)
+		log_info("vhost-user", "the front-end has gone");
+	else
+		log_warn("vhost-user", "the front-end is cut off: %s", strerror(-ret));
+	end_session(s);
+}
+
+static void on_connect(void *ctx, uint32_t events)
+{
+	struct server *s = ctx;
+	int conn = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int ret;
+
+	(void)events;
+	if (conn < 0)
+		return; /* it thought better of it */
+	if (s->session) {
+		log_limited(LOG_WARN, "vhost-user", "a second front-end is turned away");
+		close(conn);
+		return;
+	}
+	ret = vhost_session_new(&s->session, conn, s->worker, &s->net);
+	if (ret == 0)
+		ret = io_loop_add(s->loop, conn, EPOLLIN, on_message, s);
+	if (ret < 0) {
+		log_error("vhost-user", "a front-end cannot be served: %s", strerror(-ret));
+		vhost_session_free(s->session);
+		s->session = NULL;
+		return;
+	}
+	s->conn = conn;
+	log_info("vhost-user", "a front-end has connected");
+}
+
+static void on_signal(void *ctx, uint32_t events)
+{
+	struct server *s = ctx;
+
+	(void)events;
+	io_loop_stop(s->loop);
+}
+
+/* A socket file that nobody listens on is left over from a run that was killed. */
+static void remove_stale(const struct sockaddr_un *sa)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 && errno == ECONNREFUSED)
+		unlink(sa->sun_path);
+	close(fd);
+}
+
+static int listen_at(struct server *s, char *why, size_t why_len)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	const char *path = s->o->socket;
+
+	if (strlen(path) >= sizeof(sa.sun_path)) {
+		snprintf(why, why_len, "--socket: longer than %zu bytes", sizeof(sa.sun_path) - 1);
+		return -ENAMETOOLONG;
+	}
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	remove_stale(&sa);
+	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    listen(s->listener, 1) < 0) {
+		snprintf(why, why_len, "--socket: %s: %s", path, strerror(errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int watch_signals(struct server *s)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->signals < 0 ? -errno : 0;
+}
+
+static int start(struct server *s, char *why, size_t why_len)
+{
+	int ret = watch_signals(s);
+
+	if (ret == 0)
+		ret = io_loop_new(&s->loop);
+	if (ret == 0)
+		ret = io_loop_add(s->loop, s->signals, EPOLLIN, on_signal, s);
+	if (ret < 0) {
+		snprintf(why, why_len, "main loop: %s", strerror(-ret));
+		return ret;
+	}
+	ret = netcfg_worker(s->o, &s->worker, &s->net, why, why_len);
+	if (ret == 0)
+		ret = listen_at(s, why, why_len);
+	if (ret < 0)
+		return ret;
+	ret = io_loop_add(s->loop, s->listener, EPOLLIN, on_connect, s);
+	if (ret < 0)
+		snprintf(why, why_len, "main loop: %s", strerror(-ret));
+	return ret;
+}
+
+static void write_stats(const struct server *s)
+{
+	struct run_stats stats = { .worker = s->worker };
+	FILE *f;
+
+	if (!s->o->stats)
+		return;
+	f = s->o->stats[0] ? fopen(s->o->stats, "we") : stderr;
+	if (!f) {
+		log_error("vhost-user", "--stats: %s: %s", s->o->stats, strerror(errno));
+		return;
+	}
+	if (f == stderr)
+		run_stats_table(&stats, f);
+	else
+		run_stats_json(&stats, f);
+	if (f != stderr && fclose(f) != 0)
+		log_error("vhost-user", "--stats: %s: %s", s->o->stats, strerror(errno));
+}
+
+static void stop(struct server *s)
+{
+	if (s->session)
+		end_session(s);
+	if (s->worker) {
+		write_stats(s);
+		net_worker_free(s->worker);
+	}
+	if (s->listener >= 0) {
+		close(s->listener);
+		unlink(s->o->socket);
+	}
+	io_loop_free(s->loop);
+	if (s->signals >= 0)
+		close(s->signals);
+}
+
+/**
+ * vhost_main() - `sluice vhost-user`
+ * @argc, @argv:	what follows the word "vhost-user"
+ *
+ * Return: the program's exit status, as its --help lists them
+ */
+int vhost_main(int argc, char **argv)
+{
+	struct server s = { .listener = -1, .conn = -1, .signals = -1 };
+	char why[WHY_MAX] = "";
+	struct run_options o;
+	int ret;
+
+	run_options_defaults(&o);
+	if (run_options_parse(&o, COMMAND_VHOST_USER, argc, argv, why, sizeof(why)) < 0) {
+		fprintf(stderr, "sluice: %s\n", why);
+		return EXIT_USAGE;
+	}
+	if (o.help) {
+		run_options_help(COMMAND_VHOST_USER, stdout);
+		return 0;
+	}
+	if (!o.socket) {
+		fputs("sluice: --socket PATH is needed; see sluice vhost-user --help\n", stderr);
+		return EXIT_USAGE;
+	}
+	log_set_level((enum log_level)o.log_level);
+	s.o = &o;
+	ret = start(&s, why, sizeof(why));
+	if (ret == 0)
+		ret = io_loop_run(s.loop);
+	else
+		fprintf(stderr, "sluice: %s\n", why);
+	stop(&s);
+	return ret < 0 ? EXIT_SLUICE : 0;
+}
