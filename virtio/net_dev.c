@@ -46,9 +46,9 @@ static int start(struct vdev *d)
 	};
 	int kick_fd[VNET_QUEUES];
 
-	for (uint16_t i = 0; i < VNET_QUEUES; i++) {
+	for (unsigned int i = 0; i < VNET_QUEUES; i++) {
 		s.queue[i] = d->queue[i].latched;
-		s.call_fd[i] = vdev_call_fd(d, i);
+		s.call_fd[i] = vdev_call_fd(d, (uint16_t)i);
 		s.counters[i] = &d->queue[i].n;
 		kick_fd[i] = d->queue[i].kick_fd;
 	}

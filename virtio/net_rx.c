@@ -58,6 +58,11 @@ static struct rx_chain pop_back(struct rx_deque *d)
 	return *deque_at(d, --d->count);
 }
 
+static struct iovec *slot_iovs(struct vnet_rx *rx, uint16_t slot)
+{
+	return &rx->iovs[(size_t)slot * rx->descs];
+}
+
 /* The device starts: nothing is held. */
 void vnet_rx_start(struct vnet *v)
 {
@@ -91,8 +96,7 @@ static bool restock(struct vnet *v)
 		uint16_t slot = rx->free_slots[rx->nfree - 1];
 		struct vq_chain c;
 
-		if (vq_pop(q, VQ_WRITABLE, &c, &rx->iovs[slot * (uint32_t)rx->descs], rx->descs) !=
-		    1)
+		if (vq_pop(q, VQ_WRITABLE, &c, slot_iovs(rx, slot), rx->descs) != 1)
 			return false;
 		if (c.in_len < VNET_HDR_LEN || c.in_len > UINT32_MAX) {
 			vq_fault(q, c.in_len < VNET_HDR_LEN ? VQ_FAULT_CHAIN_SHORT
@@ -187,7 +191,7 @@ static void map_frame(struct vnet_rx *rx, uint16_t n, struct rx_pending *p, stru
 	for (uint16_t i = 0; i < n; i++) {
 		const struct rx_chain *c = deque_at(&rx->taken,
 						    (uint16_t)(rx->taken.count - n + i));
-		const struct iovec *iov = &rx->iovs[c->slot * (uint32_t)rx->descs];
+		const struct iovec *iov = slot_iovs(rx, c->slot);
 
 		for (uint16_t k = 0; k < c->iovcnt; k++) {
 			struct iovec e = iov[k];

@@ -357,7 +357,7 @@ static int look_around(void *ctx, struct stack *st)
 static void calls_run_on_the_worker(void **state)
 {
 	struct rig *r = begin();
-	struct seen_thread s;
+	struct seen_thread s = { .name = "" };
 
 	(void)state;
 	assert_int_equal(net_worker_call(r->w, look_around, &s), 77);
