@@ -195,6 +195,7 @@ static void frame_that_never_fits_is_said_so(void **state)
 	end(r);
 }
 
+/* H10: the header has 12 bytes here too, whatever else was negotiated. */
 static void without_merging_a_chain_is_a_frame(void **state)
 {
 	static const uint32_t lens[] = { 12, 4096, 4096, 4096, 53262 };
