@@ -12,7 +12,10 @@
 /* Descriptors that are not flows: machine, loop, queues, standard streams. */
 #define FDS_BESIDE_FLOWS 256
 
-/* Each flow costs a descriptor: take as many as we are allowed. */
+/*
+ * Each flow costs a descriptor: take as many as we are allowed. Too few is no
+ * fault yet; a flow that finds none is refused and counted by its reason.
+ */
 static void raise_fd_limit(const struct stack_config *net)
 {
 	rlim_t want = (rlim_t)net->max_tcp + net->max_udp + net->max_ping + net->max_dns +
@@ -21,12 +24,15 @@ static void raise_fd_limit(const struct stack_config *net)
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
 		return;
-	rl.rlim_cur = MIN(want, rl.rlim_max);
-	if (setrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur < want)
-		log_warn("net",
-			 "only %llu descriptors for %llu flows; see ulimit -n and --max-conns",
-			 (unsigned long long)rl.rlim_cur,
-			 (unsigned long long)(want - FDS_BESIDE_FLOWS));
+	rl.rlim_cur = want;
+	rl.rlim_max = MAX(want, rl.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &rl) == 0) /* above the hard limit with privilege only */
+		return;
+	(void)getrlimit(RLIMIT_NOFILE, &rl);
+	rl.rlim_cur = rl.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &rl);
+	log_info("net", "%llu descriptors for %llu flows; see ulimit -n and --max-conns",
+		 (unsigned long long)rl.rlim_cur, (unsigned long long)(want - FDS_BESIDE_FLOWS));
 }
 
 /**
