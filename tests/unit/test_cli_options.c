@@ -271,6 +271,40 @@ static void a_command_knows_only_its_own_options(void **state)
 	assert_true(run_options_parse(&o, COMMAND_RUN, 1, args, why, sizeof(why)) < 0);
 }
 
+/* A manual page describes each option of its command; run from the top of the tree. */
+static void check_manual(enum command command, const char *path)
+{
+	static char page[65536];
+	FILE *f = fopen(path, "r");
+	size_t len;
+
+	if (!f) {
+		print_message("SKIP: %s is not here\n", path);
+		skip();
+	}
+	len = fread(page, 1, sizeof(page) - 1, f);
+	fclose(f);
+	page[len] = 0;
+	for (const struct option_def *d = option_table;; d++) {
+		char flag[40];
+
+		if (!d->name)
+			continue;
+		snprintf(flag, sizeof(flag), "Fl -%s", d->name);
+		if (d->commands & 1U << command && !strstr(page, flag))
+			fail_msg("%s does not mention --%s", path, d->name);
+		if (strcmp(d->name, "help") == 0)
+			break;
+	}
+}
+
+static void manual_describes_every_option(void **state)
+{
+	(void)state;
+	check_manual(COMMAND_RUN, "docs/man/sluice-run.1");
+	check_manual(COMMAND_VHOST_USER, "docs/man/sluice-vhost-user.1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +319,7 @@ int main(void)
 		cmocka_unit_test(shown_defaults_parse_back),
 		cmocka_unit_test(help_mentions_every_option_within_80_columns),
 		cmocka_unit_test(a_command_knows_only_its_own_options),
+		cmocka_unit_test(manual_describes_every_option),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
