@@ -4,6 +4,7 @@
  * that sleep for a while, and a deadline so that every run ends by itself.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -48,7 +49,17 @@ void loop_set(struct watch *w, uint32_t events)
 		control(EPOLL_CTL_MOD, w, events);
 }
 
-/* loop_pause() - look at this descriptor no more for so long, not even for errors. */
+/* A line for whoever measures what the other side does meanwhile. */
+static void say(const char *event)
+{
+	printf("{\"event\":\"%s\"}\n", event);
+	fflush(stdout);
+}
+
+/*
+ * loop_pause() - look at this descriptor no more for so long, not even for errors;
+ * the beginning and the end are announced on standard output.
+ */
 void loop_pause(struct watch *w, int64_t ns)
 {
 	w->wake_events = w->events;
@@ -56,6 +67,7 @@ void loop_pause(struct watch *w, int64_t ns)
 	w->next_sleeper = sleepers;
 	sleepers = w;
 	control(EPOLL_CTL_DEL, w, 0);
+	say("paused");
 }
 
 /* loop_close() - stop watching and close; the watch itself is the caller's. */
@@ -89,6 +101,7 @@ static void wake_sleepers(int64_t now)
 		}
 		*p = w->next_sleeper;
 		loop_add(w, w->wake_events);
+		say("resumed");
 	}
 }
 

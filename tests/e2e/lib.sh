@@ -42,27 +42,33 @@ pass() {
 	echo "PASS $1"
 }
 
+skip() {
+	echo "SKIP $1 $2"
+}
+
+# The functions here keep their variables in names that begin with _, as sh has no local.
 fail() {
-	name=$1
+	_name=$1
 	shift
-	echo "FAIL $name $(echo "$*" | tr '\n' ' ' | tail -c 400)"
+	echo "FAIL $_name $(echo "$*" | tr '\n' ' ' | tail -c 400)"
 }
 
 # check NAME WHY COMMAND...: one test that is a command's status.
 check() {
-	name=$1
-	why=$2
+	_what=$1
+	_why=$2
 	shift 2
 	if "$@" >/dev/null 2>&1; then
-		pass "$name"
+		pass "$_what"
 	else
-		fail "$name" "$why"
+		fail "$_what" "$_why"
 	fi
 }
 
-# field NAME FILE: the value of a JSON field, where each name occurs once.
-field() {
-	sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" "$2" | head -n 1
+# stat_value GROUP NAME FILE: a figure of --stats=FILE.
+stat_value() {
+	tr -d ' "\n' <"$3" | sed -n "s/.*[{,]$1:{\([^}]*\)}.*/\1/p" | tr ',:' '\n ' |
+		sed -n "s/^$2 //p"
 }
 
 # vm OPTIONS... [-- COMMAND]: sluice run with our guest.
@@ -78,18 +84,18 @@ vm_exec() {
 
 # wait_for SECONDS COMMAND...: until the command succeeds; false when time is up.
 wait_for() {
-	tries=$(($1 * 10))
+	_tries=$(($1 * 10))
 	shift
 	until "$@" >/dev/null 2>&1; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || return 1
+		_tries=$((_tries - 1))
+		[ $_tries -gt 0 ] || return 1
 		sleep 0.1
 	done
 }
 
 # Starts the far end: PORT serves bulk, echo, rr, crr and HTTP; DNS answers two names.
 servers() {
-	"$LOAD" serve --port-file "$W/port" >/dev/null &
+	"$LOAD" serve --port-file "$W/port" >"$W/serve.out" &
 	pids="$pids $!"
 	DNS=127.0.0.1:15353
 	"$LOAD" dns --listen $DNS one.test=192.0.2.1 host.test=10.0.2.2 >/dev/null &
@@ -114,18 +120,18 @@ GUEST_T='t() {
 # guest_tests NAME COUNT OPTIONS... -- COMMAND...: passes the guest's lines on, and
 # fails NAME when the guest did not end well or printed fewer than COUNT of them.
 guest_tests() {
-	group=$1
-	count=$2
+	_group=$1
+	_count=$2
 	shift 2
-	status=0
-	vm "$@" >"$W/$group.out" 2>"$W/$group.err" </dev/null || status=$?
-	grep -E '^(PASS|FAIL|SKIP) ' "$W/$group.out" || true
-	lines=$(grep -cE '^(PASS|FAIL|SKIP) ' "$W/$group.out") || true
-	if [ "$status" != 0 ]; then
-		fail "$group" "status $status: $(tail -n 3 "$W/$group.err" "$W/$group.out")"
-	elif [ "$lines" != "$count" ]; then
-		fail "$group" "$lines of $count tests reported"
+	_status=0
+	vm "$@" >"$W/$_group.out" 2>"$W/$_group.err" </dev/null || _status=$?
+	grep -E '^(PASS|FAIL|SKIP) ' "$W/$_group.out" || true
+	_lines=$(grep -cE '^(PASS|FAIL|SKIP) ' "$W/$_group.out") || true
+	if [ $_status != 0 ]; then
+		fail "$_group" "status $_status: $(tail -n 3 "$W/$_group.err" "$W/$_group.out")"
+	elif [ "$_lines" != "$_count" ]; then
+		fail "$_group" "$_lines of $_count tests reported"
 	else
-		pass "$group"
+		pass "$_group"
 	fi
 }
