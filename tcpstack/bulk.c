@@ -139,8 +139,10 @@ void bulk_queue_init(struct bulk_queue *q)
 enum bulk_verdict bulk_put(struct bulk *b, struct bulk_queue *q, const struct tx_frame *frame,
 			   uint32_t off, uint32_t len, bool may_hold)
 {
-	struct bulk_seg *seg = may_hold ? pool_get(b->segs) : NULL;
+	struct bulk_seg *seg = NULL;
 
+	if (may_hold && pool_available(b->segs) > LIMIT_TCP_SEGMENTS_COPY)
+		seg = pool_get(b->segs);
 	if (seg) {
 		seg->iovcnt = frame_iov(frame, off, len, seg->iov, BULK_SEG_IOV);
 		if (seg->iovcnt) {

@@ -68,6 +68,7 @@
 
 /* Records of collected segments (one for each frame of a batch), and arena copies. */
 #define LIMIT_TCP_SEGMENTS	 1024
+#define LIMIT_TCP_SEGMENTS_COPY	 256 /* of them, left for arena copies */
 #define LIMIT_TCP_PARK_BUF_BYTES (64U << 10)
 #define LIMIT_TCP_PARK_BUFS_MIN	 16
 #define LIMIT_TCP_PARK_BUFS_MAX	 256

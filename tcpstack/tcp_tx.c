@@ -93,7 +93,7 @@ static void offer_window(struct tcp *t, struct tcp_flow *fl)
 		gain = 0;
 	fl->rcv_edge += gain;
 	/* The guest may stand at the old edge, waiting for this. */
-	if (gain && gain >= left)
+	if (gain && left < LIMIT_TCP_PARK_BYTES / 4)
 		fl->acks_due = MAX(fl->acks_due, 1);
 }
 

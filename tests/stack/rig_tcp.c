@@ -8,6 +8,9 @@
 
 #define SEGMENT_MAX 60000
 
+/* Frames that a guest can send before its ring is full. */
+#define RIG_TX_BATCH 256
+
 static bool before(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b) < 0;
@@ -229,7 +232,7 @@ void rig_conn_fin(struct rig_conn *c)
  */
 void rig_conn_upload(struct rig_conn *c, uint64_t total, uint32_t size)
 {
-	while (c->tx_bytes < total) {
+	for (uint32_t i = 0; i < RIG_TX_BATCH && c->tx_bytes < total; i++) {
 		uint32_t len = (uint32_t)MIN((uint64_t)size, total - c->tx_bytes);
 
 		if (rig_conn_room(c) < len)
