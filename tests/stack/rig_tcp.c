@@ -128,19 +128,38 @@ static void got_ack(struct rig_conn *c, const struct rig_pkt *p)
 		c->snd_nxt = p->ack;
 }
 
+/* What came early and is now in turn. */
+static void advance(struct rig_conn *c)
+{
+	for (uint32_t i = 0; i < c->early_count; i++) {
+		struct rig_range *e = &c->early[i];
+
+		if (before(c->rcv_nxt, e->from))
+			continue;
+		if (before(c->rcv_nxt, e->to)) {
+			c->rx_bytes += e->to - c->rcv_nxt;
+			c->rcv_nxt = e->to;
+		}
+		*e = c->early[--c->early_count];
+		i = UINT32_MAX; /* from the start again */
+	}
+}
+
+/* Every byte is compared when it comes; what is early is kept in mind, as a guest would. */
 static void got_payload(struct rig_conn *c, const struct rig_pkt *p)
 {
-	uint32_t skip = c->rcv_nxt - p->seq;
+	uint32_t end = p->seq + p->payload_len;
 
 	c->frames++;
 	c->gso_frames += p->off.gso != GSO_NONE;
 	c->max_payload = MAX(c->max_payload, p->payload_len);
-	if (before(c->rcv_nxt, p->seq) || before(p->seq + p->payload_len, c->rcv_nxt) ||
-	    skip == p->payload_len)
-		return; /* a hole before it, or nothing new */
-	rig_pattern_check(p->payload + skip, p->payload_len - skip, c->rx_seed, c->rx_bytes);
-	c->rx_bytes += p->payload_len - skip;
-	c->rcv_nxt += p->payload_len - skip;
+	rig_pattern_check(p->payload, p->payload_len, c->rx_seed,
+			  c->rx_bytes + (uint64_t)(int64_t)(int32_t)(p->seq - c->rcv_nxt));
+	if (!before(c->rcv_nxt, end))
+		return;
+	assert_true(c->early_count < RIG_EARLY_MAX);
+	c->early[c->early_count++] = (struct rig_range){ p->seq, end };
+	advance(c);
 }
 
 static void got_segment(struct rig_conn *c, const struct rig_pkt *p)

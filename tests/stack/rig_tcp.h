@@ -17,6 +17,8 @@
 
 #define RIG_GATEWAY 0x0a000202U
 
+#define RIG_EARLY_MAX 1024
+
 /**
  * struct rig_conn - set the first part before rig_conn_open()
  * @sport, @dport:	ports; the remote address is @dst, host order
@@ -52,6 +54,11 @@ struct rig_conn {
 	uint32_t frames, acks; /* with payload; without */
 	uint32_t max_payload;  /* of one frame */
 	uint32_t gso_frames;
+	/* Ranges that came before their turn. */
+	struct rig_range {
+		uint32_t from, to;
+	} early[RIG_EARLY_MAX];
+	uint32_t early_count;
 	struct rig_pkt last; /* payload pointer not to be used */
 
 	/* What was sent. */
