@@ -265,21 +265,21 @@ static void fill(struct up *u, uint64_t total, uint32_t size)
  * H16, H30, H38: the host does not read. The window closes, bytes stay parked,
  * the guest's ring is not pinned; when the host reads again nothing is missing.
  */
-static void stalled_host(const struct rig_config *cfg, uint32_t size)
+static void stalled_host(const struct rig_config *cfg, uint64_t total, uint32_t size)
 {
 	struct up u;
 
 	up_start(&u, cfg);
 	up_open(&u);
-	fill(&u, 64 * MIB, size);
-	assert_true(u.c.tx_bytes < 64 * MIB);
+	fill(&u, total, size);
+	assert_true(u.c.tx_bytes < total);
 	assert_true(rig_conn_room(&u.c) < size);
 	assert_false(rig_conn_acked(&u.c)); /* parked is not ACKed */
 	assert_true(COUNT(u.r, parked_bytes) > 0);
 	assert_true(rig_held(u.r) <= LIMIT_TCP_HELD_FLOW);
 	assert_int_equal(rig_drops(u.r, DROP_TCP_PARK_LIMIT), 0);
 
-	RIG_UNTIL(u.r, upload_round(&u, 64 * MIB, size));
+	RIG_UNTIL(u.r, upload_round(&u, total, size));
 	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), rig_conn_acked(&u.c)));
 	assert_int_equal(u.c.resends, 0);
 	assert_int_equal(rig_held(u.r), 0);
@@ -290,13 +290,13 @@ static void stalled_host(const struct rig_config *cfg, uint32_t size)
 static void host_that_does_not_read_loses_nothing(void **state)
 {
 	(void)state;
-	stalled_host(NULL, 1460);
+	stalled_host(NULL, 32 * MIB, 1460);
 }
 
 static void host_that_does_not_read_loses_nothing_tso(void **state)
 {
 	(void)state;
-	stalled_host(NULL, 58400);
+	stalled_host(NULL, 32 * MIB, 58400);
 }
 
 static void host_with_a_tiny_send_buffer_loses_nothing(void **state)
@@ -306,7 +306,7 @@ static void host_with_a_tiny_send_buffer_loses_nothing(void **state)
 
 	rig_config_defaults(&cfg);
 	cfg.stack.sndbuf = 4096;
-	stalled_host(&cfg, 1460);
+	stalled_host(&cfg, 2 * MIB, 1460);
 }
 
 /* The guest's timer goes off while its bytes are parked: they are not written twice. */
@@ -317,12 +317,12 @@ static void retransmission_of_parked_bytes_is_harmless(void **state)
 
 	up_start(&u, NULL);
 	up_open(&u);
-	fill(&u, 64 * MIB, 1460);
+	fill(&u, 32 * MIB, 1460);
 	for (int i = 0; i < 5; i++) {
 		rig_conn_resend(&u.c);
-		fill(&u, 64 * MIB, 1000);
+		fill(&u, 32 * MIB, 1000);
 	}
-	RIG_UNTIL(u.r, upload_round(&u, 64 * MIB, 1460));
+	RIG_UNTIL(u.r, upload_round(&u, 32 * MIB, 1460));
 	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), rig_conn_acked(&u.c)));
 	up_end(&u);
 }
@@ -336,9 +336,9 @@ static void window_probe_is_answered(void **state)
 
 	up_start(&u, NULL);
 	up_open(&u);
-	fill(&u, 64 * MIB, 1460);
-	fill(&u, 64 * MIB, 100);
-	fill(&u, 64 * MIB, 1);
+	fill(&u, 32 * MIB, 1460);
+	fill(&u, 32 * MIB, 100);
+	fill(&u, 32 * MIB, 1);
 	assert_int_equal(rig_conn_room(&u.c), 0);
 	u.c.acks = 0;
 	rig_pattern(&byte, 1, u.c.tx_seed, u.c.tx_bytes);
@@ -355,7 +355,7 @@ static void window_probe_is_answered(void **state)
 	/* Room comes by itself, without a further question. */
 	RIG_UNTIL(u.r, (rig_pump_read(u.fd, u.c.tx_seed, &u.got), rig_conn_poll(&u.c),
 			rig_conn_room(&u.c) > 30000));
-	RIG_UNTIL(u.r, upload_round(&u, 64 * MIB, 1460));
+	RIG_UNTIL(u.r, upload_round(&u, 32 * MIB, 1460));
 	up_end(&u);
 }
 
@@ -368,7 +368,7 @@ static void stalled_flow_costs_nothing(void **state)
 
 	up_start(&u, NULL);
 	up_open(&u);
-	fill(&u, 64 * MIB, 1460);
+	fill(&u, 32 * MIB, 1460);
 	calls = COUNT(u.r, syscalls);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(loop_wait(stack_loop(rig_stack(u.r)), false), 0);
@@ -386,7 +386,7 @@ static void driver_reset_returns_parked_frames(void **state)
 
 	up_start(&u, NULL);
 	up_open(&u);
-	fill(&u, 64 * MIB, 1460);
+	fill(&u, 32 * MIB, 1460);
 	assert_true(rig_held(u.r) > 0);
 	rig_detach(u.r); /* checks that every token is back */
 	rig_attach(u.r);
@@ -403,7 +403,7 @@ static void reset_with_parked_bytes(void **state)
 
 	up_start(&u, NULL);
 	up_open(&u);
-	fill(&u, 64 * MIB, 1460);
+	fill(&u, 32 * MIB, 1460);
 	rig_conn_segment(&u.c, RIG_RST, u.c.snd_max, NULL, 0);
 	assert_int_equal(rig_held(u.r), 0);
 	assert_int_equal(COUNT(u.r, tcp_active), 0);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* What TCP costs: heap calls (none) and system calls (a budget). */
+#include "tests/stack/rig_tcp.h"
+
+#include <unistd.h>
+
+#include "src/base/base.h"
+
+#define MIB (1ULL << 20)
+
+#define COUNT(r, name) counter_get(&stack_counters(rig_stack(r))->name)
+
+/* Budgets of design.md section 6. */
+#define CALLS_PER_ROUND_TRIP 6
+#define CALLS_PER_CRR	     18
+
+/* Connect, request, response, close: the server closes first, as HTTP/1.0 does. */
+static void one_request(struct rig *r, int lfd, uint16_t port, uint16_t sport)
+{
+	struct rig_conn c;
+	uint64_t sent = 0, got = 0;
+	int fd;
+
+	rig_conn_init(&c, r, sport, port);
+	fd = rig_conn_open(&c, lfd);
+	rig_conn_send(&c, 100);
+	rig_cycle(r);
+	rig_pump_read(fd, c.tx_seed, &got);
+	assert_int_equal(got, 100);
+	rig_pump_write(fd, c.rx_seed, &sent, 1000);
+	close(fd);
+	rig_cycle(r);
+	rig_conn_poll(&c);
+	if (!c.fin)
+		RIG_UNTIL(r, (rig_conn_poll(&c), c.fin));
+	assert_int_equal(c.rx_bytes, 1000);
+	rig_conn_fin(&c);
+	rig_cycle(r);
+	rig_conn_poll(&c);
+	assert_true(rig_conn_acked(&c));
+}
+
+static void a_thousand_connections_allocate_nothing(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig *r;
+	uint64_t first;
+	uint16_t port;
+	int lfd = rig_listen(&port);
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	one_request(r, lfd, port, 20000);
+	first = rig_allocs(r);
+	for (uint16_t i = 1; i < 1000; i++)
+		one_request(r, lfd, port, (uint16_t)(20000 + i));
+	assert_int_equal(rig_allocs(r), first);
+	assert_int_equal(COUNT(r, tcp_established), 1000);
+	close(lfd);
+	rig_free(r);
+}
+
+static void connect_request_response_is_within_budget(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig *r;
+	uint64_t before, each, cycles;
+	uint16_t port;
+	int lfd = rig_listen(&port);
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	one_request(r, lfd, port, 20000);
+	before = COUNT(r, syscalls);
+	cycles = COUNT(r, cycles);
+	for (uint16_t i = 1; i <= 100; i++)
+		one_request(r, lfd, port, (uint16_t)(20000 + i));
+	/* The rig polls more often than a worker would wake up: its waits are counted apart. */
+	each = (COUNT(r, syscalls) - before - (COUNT(r, cycles) - cycles)) / 100;
+	print_message("[  INFO  ] connect-request-response: %llu system calls and the waits\n",
+		      (unsigned long long)each);
+	/* Waits: a kick each for SYN, ACK, request, FIN; connected; response and end. */
+	assert_true(each + 6 <= CALLS_PER_CRR);
+	close(lfd);
+	rig_free(r);
+}
+
+static void round_trip_is_within_budget(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint64_t before, cycles, sent = 0, got = 0;
+	uint16_t port;
+	int lfd = rig_listen(&port), fd;
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 40000, port);
+	fd = rig_conn_open(&c, lfd);
+	c.auto_ack = false; /* the next request carries the ACK */
+	before = COUNT(r, syscalls);
+	cycles = COUNT(r, cycles);
+	for (uint64_t i = 1; i <= 1000; i++) {
+		rig_conn_send(&c, 1);
+		RIG_UNTIL(r, (rig_pump_read(fd, c.tx_seed, &got), got == i));
+		rig_pump_write(fd, c.rx_seed, &sent, i);
+		RIG_UNTIL(r, (rig_conn_poll(&c), c.rx_bytes == i));
+	}
+	before = COUNT(r, syscalls) - before - (COUNT(r, cycles) - cycles);
+	print_message("[  INFO  ] round trip: %.2f system calls and two waits\n",
+		      (double)before / 1000);
+	assert_true(before <= 1000 * (CALLS_PER_ROUND_TRIP - 2));
+	/* A small write waits for nothing. */
+	assert_int_equal(COUNT(r, tcp_retransmits), 0);
+	close(fd);
+	close(lfd);
+	rig_free(r);
+}
+
+static void bulk_allocates_nothing(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint64_t sent = 0, got = 0, first, total = 64 * MIB, calls;
+	uint16_t port;
+	int lfd = rig_listen(&port), fd;
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 40000, port);
+	fd = rig_conn_open(&c, lfd);
+	first = rig_allocs(r);
+	calls = COUNT(r, syscalls);
+	RIG_UNTIL(r, (rig_conn_poll(&c), rig_conn_upload(&c, total, 58400),
+		      rig_pump_read(fd, c.tx_seed, &got), got == total));
+	print_message("[  INFO  ] upload: %.1f system calls a MiB\n",
+		      (double)(COUNT(r, syscalls) - calls) / 64);
+	calls = COUNT(r, syscalls);
+	RIG_UNTIL(r, (rig_pump_write(fd, c.rx_seed, &sent, total), rig_conn_poll(&c),
+		      c.rx_bytes == total));
+	print_message("[  INFO  ] download: %.1f system calls a MiB\n",
+		      (double)(COUNT(r, syscalls) - calls) / 64);
+	assert_int_equal(rig_allocs(r), first);
+	close(fd);
+	close(lfd);
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_thousand_connections_allocate_nothing),
+		cmocka_unit_test(connect_request_response_is_within_budget),
+		cmocka_unit_test(round_trip_is_within_budget),
+		cmocka_unit_test(bulk_allocates_nothing),
+	};
+
+	return cmocka_run_group_tests_name("tcp_cost", tests, NULL, NULL);
+}
