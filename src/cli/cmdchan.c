@@ -61,6 +61,7 @@ struct cmdchan {
 	struct cmd_decoder decoder;
 	struct cmd_sink sink;
 	struct out *blocked; /* the console keeps bytes that this one had no room for */
+	uint64_t taken;	     /* bytes from the guest */
 	struct bytering tx;
 	struct out out[2];
 	bool in_watched;
@@ -253,6 +254,7 @@ static size_t on_data(void *ctx, const struct iovec *iov, uint32_t cnt)
 	flush_out(&c->out[1]);
 	if (c->blocked && !c->blocked->watched)
 		c->blocked = NULL;
+	c->taken += done;
 	/* Nothing follows EXIT; what comes all the same is dropped. */
 	return c->state <= CMDCHAN_RUNNING ? done : all;
 }
@@ -265,16 +267,11 @@ static void on_room(void *ctx)
 	pump_input(c);
 }
 
-static void on_open(void *ctx, bool open)
-{
-	struct cmdchan *c = ctx;
-
-	if (!open && c->state == CMDCHAN_RUNNING)
-		fail(c, "the guest closed the command channel");
-}
-
+/*
+ * Opening and closing mean nothing to us: a guest that closes its end may have
+ * EXIT in a queue that is looked at later, and one that is gone ends the machine.
+ */
 const struct vcon_port_ops cmdchan_port_ops = {
-	.on_open = on_open,
 	.on_data = on_data,
 	.on_room = on_room,
 };
@@ -460,6 +457,31 @@ const char *cmdchan_why(const struct cmdchan *c)
 uint64_t cmdchan_ready_ns(const struct cmdchan *c)
 {
 	return c->ready_ns;
+}
+
+/**
+ * cmdchan_last_words() - take what a guest that ended itself had still written
+ *
+ * Linux may let its init go on before the device has taken the last write, so
+ * EXIT can be in the queue when the machine is already off. Waits for the
+ * readers of the output. After the vCPUs have stopped, with signals at their
+ * defaults so that one can end the wait.
+ */
+void cmdchan_last_words(struct cmdchan *c)
+{
+	bool more;
+
+	do {
+		uint64_t before = c->taken;
+
+		vcon_service(c->con);
+		more = c->taken != before || c->blocked;
+		if (c->blocked) {
+			outstream_finish(&c->blocked->stream);
+			c->blocked = NULL;
+			vcon_port_resume(c->con, c->port);
+		}
+	} while (c->state <= CMDCHAN_RUNNING && more);
 }
 
 /**

@@ -4,7 +4,7 @@
  * signals and its end, over a port of the virtio console.
  *
  * Everything runs on the main thread, in the callbacks of the I/O loop and of
- * the console's port; nothing here waits, but for cmdchan_finish().
+ * the console's port; nothing here waits, but for cmdchan_last_words() and cmdchan_finish().
  */
 #ifndef SLUICE_CLI_CMDCHAN_H
 #define SLUICE_CLI_CMDCHAN_H
@@ -22,7 +22,7 @@ struct cmdchan;
  * @CMDCHAN_BOOTING:	the guest has not said READY
  * @CMDCHAN_RUNNING:	EXEC is on its way or done
  * @CMDCHAN_EXITED:	it has ended; cmdchan_status() holds
- * @CMDCHAN_FAILED:	the channel broke or the guest gave up; cmdchan_why() says why
+ * @CMDCHAN_FAILED:	the protocol was broken or the guest gave up; cmdchan_why() says why
  */
 enum cmdchan_state { CMDCHAN_BOOTING, CMDCHAN_RUNNING, CMDCHAN_EXITED, CMDCHAN_FAILED };
 
@@ -57,6 +57,7 @@ enum cmdchan_state cmdchan_state(const struct cmdchan *c);
 uint32_t cmdchan_status(const struct cmdchan *c);
 const char *cmdchan_why(const struct cmdchan *c);
 uint64_t cmdchan_ready_ns(const struct cmdchan *c);
+void cmdchan_last_words(struct cmdchan *c);
 void cmdchan_detach(struct cmdchan *c);
 void cmdchan_finish(struct cmdchan *c);
 void cmdchan_free(struct cmdchan *c);

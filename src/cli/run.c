@@ -369,6 +369,21 @@ static int exit_status(struct session *s, const struct vm_result *r)
 		      r->why);
 }
 
+/* A guest that ended itself may have said more than was heard. */
+static void hear_out(struct session *s, const struct vm_result *r)
+{
+	sigset_t set;
+
+	if (!s->chan || (r->end != VM_END_POWEROFF && r->end != VM_END_REBOOT))
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	cmdchan_last_words(s->chan);
+}
+
 static int run(const struct run_options *o, uint64_t start_ns)
 {
 	struct session s = {
@@ -392,6 +407,7 @@ static int run(const struct run_options *o, uint64_t start_ns)
 		s.stats.loaded_ns = clock_now_ns();
 		vm_run(s.vm, &result);
 		s.stats.end_ns = clock_now_ns();
+		hear_out(&s, &result);
 		/* Reads the channel's last word, so before it is detached. */
 		status = exit_status(&s, &result);
 	}

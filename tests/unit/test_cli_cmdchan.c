@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -176,8 +177,12 @@ struct rig {
 	bool stuck;    /* bytes were left over: offered again after a resume only */
 	int done, killed;
 	void (*turn)(struct rig *r);
-	uint32_t sent, got[2];
+	uint32_t sent, got[2], want[2];
 	int turns;
+	/* What the guest has written and nobody has taken: vcon_service() offers it. */
+	const uint8_t *queue;
+	uint32_t queue_len;
+	pthread_t reader;
 };
 
 static struct rig *rig;
@@ -199,6 +204,41 @@ void vcon_port_resume(struct vcon *c, uint32_t port)
 	(void)c;
 	(void)port;
 	rig->stuck = false;
+}
+
+void vcon_service(struct vcon *c)
+{
+	struct iovec iov = { .iov_len = MIN(rig->queue_len, 30000U) };
+	uint8_t piece[30000];
+
+	(void)c;
+	if (rig->stuck || rig->queue_len == 0)
+		return;
+	memcpy(piece, rig->queue, iov.iov_len);
+	iov.iov_base = piece;
+	iov.iov_len = cmdchan_port_ops.on_data(rig->chan, &iov, 1);
+	rig->stuck = iov.iov_len < MIN(rig->queue_len, 30000U);
+	rig->queue += iov.iov_len;
+	rig->queue_len -= (uint32_t)iov.iov_len;
+}
+
+static void *read_all(void *ctx)
+{
+	struct rig *r = ctx;
+	uint8_t buf[4096];
+
+	(void)fcntl(r->child[1], F_SETFL, 0);
+	while (r->got[0] < r->want[0]) {
+		ssize_t n = read(r->child[1], buf, sizeof(buf));
+
+		if (n <= 0)
+			break;
+		for (ssize_t k = 0; k < n; k++) {
+			if (buf[k] != pattern(r->got[0]++, 0))
+				return NULL; /* the count then falls short */
+		}
+	}
+	return NULL;
 }
 
 static void on_tick(void *ctx, uint32_t events)
@@ -332,7 +372,6 @@ static void exec_waits_for_ready_and_carries_all_words(void **state)
 
 	rig_up(state, -1, 0);
 	rig->turn = stop_when_exec_is_out;
-	cmdchan_port_ops.on_open(rig->chan, true);
 	rig->writable = true;
 	cmdchan_port_ops.on_room(rig->chan);
 	assert_int_equal(rig->to_guest_len, 0);
@@ -587,7 +626,7 @@ static void guests_words_cannot_speak_to_the_terminal(void **state)
 	rig_down(state);
 }
 
-static void broken_protocol_and_closed_port_end_the_command(void **state)
+static void broken_protocol_ends_the_command(void **state)
 {
 	rig_up(state, -1, 0);
 	feed_u32(rig, CMD_READY, CMD_VERSION + 1);
@@ -596,12 +635,39 @@ static void broken_protocol_and_closed_port_end_the_command(void **state)
 	feed_u32(rig, CMD_EXIT, 0); /* too late to count */
 	assert_int_equal(cmdchan_state(rig->chan), CMDCHAN_FAILED);
 	rig_down(state);
+}
+
+/*
+ * The guest has switched itself off, our reader is slow, and what it wrote last
+ * is still in its queue: all of it counts, the status too.
+ */
+static void last_words_are_heard_after_the_machine_has_ended(void **state)
+{
+	static uint8_t buf[1 << 20], payload[CMD_PAYLOAD_MAX];
+	struct bytering ring;
+	uint32_t want = 0;
 
 	rig_up(state, -1, 0);
-	feed_u32(rig, CMD_READY, CMD_VERSION);
-	cmdchan_port_ops.on_open(rig->chan, false);
-	assert_int_equal(cmdchan_state(rig->chan), CMDCHAN_FAILED);
-	assert_int_equal(rig->done, 1);
+	bytering_init(&ring, buf, sizeof(buf));
+	assert_int_equal(cmd_encode_u32(&ring, CMD_READY, CMD_VERSION), 0);
+	while (want < 300000) {
+		for (uint32_t k = 0; k < CMD_PAYLOAD_MAX; k++)
+			payload[k] = pattern(want + k, 0);
+		want += CMD_PAYLOAD_MAX;
+		assert_int_equal(cmd_encode(&ring, CMD_STDOUT, payload, CMD_PAYLOAD_MAX), 0);
+	}
+	assert_int_equal(cmd_encode_u32(&ring, CMD_EXIT, 3), 0);
+	rig->queue = buf;
+	rig->queue_len = bytering_used(&ring);
+	rig->want[0] = want;
+	assert_int_equal(pthread_create(&rig->reader, NULL, read_all, rig), 0);
+	cmdchan_last_words(rig->chan);
+	assert_int_equal(cmdchan_state(rig->chan), CMDCHAN_EXITED);
+	assert_int_equal(cmdchan_status(rig->chan), 3);
+	cmdchan_detach(rig->chan);
+	cmdchan_finish(rig->chan);
+	assert_int_equal(pthread_join(rig->reader, NULL), 0);
+	assert_int_equal(rig->got[0], want);
 	rig_down(state);
 }
 
@@ -618,7 +684,8 @@ int main(void)
 		cmocka_unit_test(closed_reader_is_told_to_the_command_as_sigpipe),
 		cmocka_unit_test(first_signal_goes_to_the_command_and_time_is_limited),
 		cmocka_unit_test(guests_words_cannot_speak_to_the_terminal),
-		cmocka_unit_test(broken_protocol_and_closed_port_end_the_command),
+		cmocka_unit_test(broken_protocol_ends_the_command),
+		cmocka_unit_test(last_words_are_heard_after_the_machine_has_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
