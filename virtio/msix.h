@@ -17,7 +17,7 @@
 #include "virtio/device.h"
 #include "virtio/machine.h"
 
-#define MSIX_ENTRY_LEN	 16U
+#define MSIX_ENTRY_LEN	 16UL
 #define MSIX_SOURCES_MAX (VDEV_QUEUES_MAX + 1)
 #define MSIX_VECTORS_MAX MSIX_SOURCES_MAX
 

@@ -23,7 +23,7 @@
 #define VPCI_REGION_SIZE 0x1000U
 
 /* Queue q is notified by any write to VPCI_BAR_NOTIFY + q * VPCI_NOTIFY_MUL. */
-#define VPCI_NOTIFY_MUL 4U
+#define VPCI_NOTIFY_MUL 4UL
 
 struct vpci;
 
