@@ -62,6 +62,14 @@
  */
 #define LIMIT_TCP_PARK_BYTES (128U << 10)
 
+/*
+ * The window offered to a guest that is near: no more than the cache likes
+ * (measured from 128 KiB to 4 MiB), or what 10 Gbit/s need over the guest's
+ * round trip if that is more.
+ */
+#define LIMIT_TCP_WINDOW_NEAR	    (256U << 10)
+#define LIMIT_TCP_LINK_BYTES_PER_US 1250ULL
+
 /* Frames of the guest held across cycles; the rest of a stalled flow moves to the arena. */
 #define LIMIT_TCP_HELD_FLOW 16
 #define LIMIT_TCP_HELD_ALL  64 /* a quarter of the usual ring of 256 */
@@ -110,7 +118,7 @@
  * frames that one receive fills, and when ACKed bytes leave the socket: 64 KiB,
  * or a quarter of what is in flight unless that is small, or after so many reads.
  */
-#define LIMIT_TCP_RX_QUANTUM	(256U << 10)
+#define LIMIT_TCP_RX_QUANTUM	(384U << 10)
 #define LIMIT_TCP_RX_FRAMES	32
 #define LIMIT_TCP_RX_FIRST	(16U << 10)
 #define LIMIT_TCP_DISCARD_BYTES (64U << 10)

@@ -154,7 +154,7 @@ struct tcp_flow {
 
 	uint32_t rtt_seq;
 	uint64_t rtt_start;
-	uint64_t srtt, rttvar, rto; /* nanoseconds */
+	uint64_t srtt, rttvar, rto, rtt_min; /* nanoseconds */
 	uint64_t rto_at, retry_at, timer_at;
 };
 

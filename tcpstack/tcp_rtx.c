@@ -28,6 +28,7 @@ static uint32_t in_flight(const struct tcp_flow *fl)
  */
 void tcp_rtt_sample(struct tcp_flow *fl, uint64_t rtt_ns)
 {
+	fl->rtt_min = fl->rtt_min ? MIN(fl->rtt_min, rtt_ns) : rtt_ns;
 	if (fl->srtt == 0) {
 		fl->srtt = rtt_ns;
 		fl->rttvar = rtt_ns / 2;

@@ -9,9 +9,15 @@
  * The window is what the socket will still take plus what we are willing to
  * park, less what is parked. The socket's part is an estimate: SO_SNDBUF counts
  * the kernel's overhead, so only a fraction of it is payload. The fraction is
- * learnt whenever the socket is seen full (SIOCOUTQ is then what fits). Between
- * measurements the estimate only falls, so two system calls a quarter of the
- * window suffice (H51), and a short connection needs none.
+ * learnt whenever the socket is seen full (SIOCOUTQ is then what fits), and
+ * unlearnt little by little: a socket found full is about to grow. Between
+ * measurements the estimate only falls, so they are needed only when it is no
+ * longer enough for the window (H51), and a short connection needs none.
+ *
+ * However much the socket takes, the window is no larger than the link to the
+ * guest needs (near_window()). The guest cycles through as much memory as we let
+ * it send, and what is cycled through should still be in the cache when the
+ * kernel copies it: with 256 KiB a copied GB costs half the CPU time of 4 MiB.
  *
  * The parking part is what keeps the estimate honest. While nothing is parked the
  * window stays open by at least LIMIT_TCP_PARK_BYTES, so a guest with more to
@@ -69,6 +75,16 @@ static void measure_room(struct tcp *t, struct tcp_flow *fl)
 		return;
 	cap = (uint32_t)((uint64_t)size * fl->fill / 256);
 	fl->room = cap > used ? cap - used : 0;
+	if (fl->fill < FILL_FIRST)
+		fl->fill = (uint16_t)(fl->fill + (FILL_FIRST - fl->fill + 7) / 8);
+}
+
+/* The window that keeps the link to the guest busy: its bandwidth-delay product, and no less. */
+static uint32_t near_window(const struct tcp_flow *fl)
+{
+	uint64_t bdp = fl->rtt_min * LIMIT_TCP_LINK_BYTES_PER_US / NS_PER_US;
+
+	return (uint32_t)MIN(MAX(bdp, (uint64_t)LIMIT_TCP_WINDOW_NEAR), 65535ULL << fl->rcv_scale);
 }
 
 /* Move the window's right edge as far as there is room behind it. */
@@ -81,7 +97,8 @@ static void offer_window(struct tcp *t, struct tcp_flow *fl)
 
 	if (fl->guest_fin)
 		return;
-	if (!fl->tx_blocked && left < fl->room_full - fl->room_full / 4) {
+	max = MIN(max, near_window(fl));
+	if (!fl->tx_blocked && fl->room < max && left < fl->room_full - fl->room_full / 4) {
 		measure_room(t, fl);
 		fl->room_full = MIN(fl->room + LIMIT_TCP_PARK_BYTES, max);
 	}
