@@ -248,12 +248,13 @@ static int set_chars(const struct option_def *d, char *v, const char *arg, char 
 int option_set(const struct option_def *d, struct run_options *o, const char *arg, char *why,
 	       size_t why_len)
 {
+	const char *text = arg ? arg : "";
 	uint64_t v = 0;
 	int err = 0;
 
 	if (!d->arg && arg)
 		return bad(d, why, why_len, "takes no argument");
-	if (d->arg && d->type != OPT_OPTIONAL && (!arg || !*arg))
+	if (d->arg && d->type != OPT_OPTIONAL && !*text)
 		return bad(d, why, why_len, "needs an argument: %s", d->arg);
 
 	switch (d->type) {
@@ -261,40 +262,40 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		*(bool *)field(d, o) = true;
 		break;
 	case OPT_ONOFF:
-		return set_onoff(d, field(d, o), arg, why, why_len);
+		return set_onoff(d, field(d, o), text, why, why_len);
 	case OPT_STRING:
-		*(const char **)field(d, o) = arg;
+		*(const char **)field(d, o) = text;
 		break;
 	case OPT_OPTIONAL:
-		*(const char **)field(d, o) = arg ? arg : "";
+		*(const char **)field(d, o) = text;
 		break;
 	case OPT_U16:
-		err = set_number(d, &v, arg, why, why_len);
+		err = set_number(d, &v, text, why, why_len);
 		if (err == 0)
 			*(uint16_t *)field(d, o) = (uint16_t)v;
 		break;
 	case OPT_U32:
-		err = set_number(d, &v, arg, why, why_len);
+		err = set_number(d, &v, text, why, why_len);
 		if (err == 0)
 			*(uint32_t *)field(d, o) = (uint32_t)v;
 		break;
 	case OPT_BYTES32:
-		err = set_bytes(d, &v, arg, why, why_len);
+		err = set_bytes(d, &v, text, why, why_len);
 		if (err == 0)
 			*(uint32_t *)field(d, o) = (uint32_t)v;
 		break;
 	case OPT_BYTES64:
-		return set_bytes(d, field(d, o), arg, why, why_len);
+		return set_bytes(d, field(d, o), text, why, why_len);
 	case OPT_WORD:
-		return set_word(d, field(d, o), arg, why, why_len);
+		return set_word(d, field(d, o), text, why, why_len);
 	case OPT_CHARS:
-		return set_chars(d, field(d, o), arg, why, why_len);
+		return set_chars(d, field(d, o), text, why, why_len);
 	case OPT_SUBNET:
-		return set_subnet(d, field(d, o), arg, why, why_len);
+		return set_subnet(d, field(d, o), text, why, why_len);
 	case OPT_DNS:
-		return add_dns(d, field(d, o), arg, why, why_len);
+		return add_dns(d, field(d, o), text, why, why_len);
 	case OPT_ENV:
-		return add_env(d, o, arg, why, why_len);
+		return add_env(d, o, text, why, why_len);
 	}
 	return err;
 }

@@ -88,21 +88,20 @@ enum option_type {
 
 /**
  * struct option_def - one row of the table
- * @commands:	bit 1 << enum command for each that knows the option; 0 = a heading
- *		stands before the rows that follow
- * @name:	without the dashes
+ * @name:	without the dashes; NULL = a heading, whose text is @help
  * @arg:	what --help calls the argument, NULL = none
  * @key:	dotted name in a configuration file
+ * @commands:	bit 1 << enum command for each that knows the option
  * @offset:	in struct run_options
  * @min, @max:	of numbers; @max of OPT_CHARS is the array's size
  * @words:	of OPT_WORD, NULL-terminated
  */
 struct option_def {
-	unsigned int commands;
 	const char *name;
 	const char *arg;
 	const char *key;
 	const char *help;
+	unsigned int commands;
 	enum option_type type;
 	size_t offset;
 	uint64_t min, max;

@@ -310,7 +310,7 @@ static void dsdt_virtio_mmio(struct aml *a, unsigned slot)
 
 static uint64_t build_dsdt(struct builder *b, unsigned mmio_slots)
 {
-	uint8_t body[DSDT_BODY_MAX];
+	uint8_t body[DSDT_BODY_MAX] = { 0 };
 	struct aml a = { .buf = body, .size = sizeof(body) };
 	struct acpi_header *h;
 	uint32_t scope, s5;

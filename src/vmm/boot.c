@@ -146,7 +146,7 @@ static int load_initrd(struct boot_image *b)
 {
 	uint64_t top = ALIGN_DOWN(MIN(b->ram_end, b->initrd_top), 4096ULL);
 	uint64_t start = ALIGN_UP(b->kernel_end, 4096ULL);
-	struct boot_file f;
+	struct boot_file f = { .fd = -1 };
 	int err;
 
 	if (!b->cfg->initrd)

@@ -81,7 +81,8 @@ static int check_header(struct boot_image *b)
 int bzimage_load(struct boot_image *b, struct boot_entry *out)
 {
 	struct setup_header *h = &b->hdr;
-	uint64_t setup, payload, load;
+	unsigned long long setup, payload;
+	uint64_t load;
 	int err;
 
 	err = read_header(b);
@@ -95,10 +96,9 @@ int bzimage_load(struct boot_image *b, struct boot_entry *out)
 	payload = h->syssize * PARAGRAPH;
 	if (setup >= b->kernel.size || payload <= ENTRY64_OFF ||
 	    payload > ALIGN_UP(b->kernel.size - setup, PARAGRAPH))
-		return boot_fail(b, -EINVAL,
-				 "%s: cut off or damaged: %llu bytes, its header speaks of %llu",
-				 b->kernel.path, (unsigned long long)b->kernel.size,
-				 (unsigned long long)(setup + payload));
+		return boot_fail(
+			b, -EINVAL, "%s: cut off or damaged: %llu bytes, its header speaks of %llu",
+			b->kernel.path, (unsigned long long)b->kernel.size, setup + payload);
 	payload = MIN(payload, b->kernel.size - setup);
 
 	load = h->pref_address;

@@ -139,7 +139,7 @@ static void make_up_header(struct setup_header *h)
  */
 int elf_load(struct boot_image *b, struct boot_entry *out)
 {
-	Elf64_Phdr ph[PHDRS_MAX];
+	Elf64_Phdr ph[PHDRS_MAX] = { 0 };
 	uint64_t pvh = 0;
 	Elf64_Ehdr eh;
 	int err;
