@@ -191,21 +191,17 @@ void msix_fini(struct msix *x)
  * msix_set_control() - the driver writes the capability's message control
  * @enabled, @masked:	bits 15 and 14 (6.8.2.3)
  *
- * vCPU thread. Return: whether @direct holds now
+ * vCPU thread.
  */
-bool msix_set_control(struct msix *x, bool enabled, bool masked)
+void msix_set_control(struct msix *x, bool enabled, bool masked)
 {
-	bool direct;
-
 	pthread_mutex_lock(&x->lock);
 	if (x->enabled != enabled || x->masked != masked) {
 		x->enabled = enabled;
 		x->masked = masked;
 		sync_vector(x, MSIX_NO_VECTOR);
 	}
-	direct = x->direct;
 	pthread_mutex_unlock(&x->lock);
-	return direct;
 }
 
 /**

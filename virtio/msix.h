@@ -59,7 +59,7 @@ struct msix {
 /* msix.c */
 void msix_init(struct msix *x, const struct machine *machine, const int *fds, uint16_t nsources);
 void msix_fini(struct msix *x);
-bool msix_set_control(struct msix *x, bool enabled, bool masked);
+void msix_set_control(struct msix *x, bool enabled, bool masked);
 uint16_t msix_set_vector(struct msix *x, uint16_t source, uint16_t vector);
 uint16_t msix_vector(struct msix *x, uint16_t source);
 void msix_unmap(struct msix *x);
