@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
+#include <linux/memfd.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -24,10 +25,12 @@ static int memory_map(struct vm_memory *m, bool hugepages, char *why, size_t why
 {
 	/* Huge pages are reserved here, so that a lack shows now and not as SIGBUS later. */
 	int flags = MAP_SHARED | (hugepages ? 0 : MAP_NORESERVE);
+	/* This size whatever the default is: RAM_SIZE_STEP is made for it. */
+	unsigned huge = hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0;
 	uint64_t mib = m->size >> 20;
 	void *p;
 
-	m->fd = memfd_create("sluice-ram", MFD_CLOEXEC | (hugepages ? MFD_HUGETLB : 0));
+	m->fd = memfd_create("sluice-ram", MFD_CLOEXEC | huge);
 	if (m->fd < 0)
 		return why_set(why, why_len, -errno, "guest memory: memfd_create: %s",
 			       strerror(errno));

@@ -92,7 +92,7 @@ static void handle_internal_error(struct vcpu *v)
 		uint32_t n = MIN(run->emulation_failure.insn_size, (uint8_t)15);
 
 		for (uint32_t i = 0; i < n; i++)
-			(void)snprintf(bytes + 3 * i, 4, " %02x",
+			(void)snprintf(bytes + 3UL * i, 4, " %02x",
 				       run->emulation_failure.insn_bytes[i]);
 	}
 	vcpu_end(v, VM_END_ERROR, (int)run->internal.suberror,

@@ -88,6 +88,19 @@ static void bad_sizes_are_refused_with_a_reason(void **state)
 	}
 }
 
+/* Half a tebibyte of them: reserved at once or refused at once, never a SIGBUS later. */
+static void missing_huge_pages_show_at_start(void **state)
+{
+	struct vm_memory m;
+	char why[160] = "";
+
+	(void)state;
+	assert_true(vm_memory_new(&m, RAM_SIZE_MAX, true, why, sizeof(why)) < 0);
+	assert_non_null(strstr(why, "memory"));
+	assert_null(m.base);
+	assert_int_equal(m.fd, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -95,6 +108,7 @@ int main(void)
 		cmocka_unit_test(large_memory_continues_above_the_hole),
 		cmocka_unit_test(exactly_three_gib_has_no_high_region),
 		cmocka_unit_test(bad_sizes_are_refused_with_a_reason),
+		cmocka_unit_test(missing_huge_pages_show_at_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
