@@ -95,6 +95,31 @@ static void host_half_close(void **state)
 	pair_end(&p);
 }
 
+/*
+ * The flow ends while the server has not read yet: the socket must close without a
+ * reset, although bytes that the guest ACKed may still stand in its receive queue.
+ */
+static void close_cuts_nothing_off(void **state)
+{
+	(void)state;
+	struct pair p;
+
+	pair_open(&p, NULL);
+	rig_pump_write(p.fd, p.c.rx_seed, &p.sent, 100);
+	RIG_UNTIL(p.r, (rig_conn_poll(&p.c), p.c.rx_bytes == 100));
+	shutdown(p.fd, SHUT_WR);
+	RIG_UNTIL(p.r, (rig_conn_poll(&p.c), p.c.fin));
+	RIG_UNTIL(p.r, (rig_conn_poll(&p.c), rig_conn_upload(&p.c, 400000, 1000),
+			p.c.tx_bytes == 400000));
+	rig_conn_fin(&p.c);
+	RIG_UNTIL(p.r, (rig_conn_poll(&p.c), rig_conn_acked(&p.c)));
+	rig_advance(p.r, LIMIT_TCP_TIME_WAIT_NS + NS_PER_S);
+	assert_int_equal(COUNT(p.r, tcp_active), 0);
+	RIG_UNTIL(p.r, (rig_pump_read(p.fd, p.c.tx_seed, &p.got), p.got == 400000));
+	rig_read_eof(p.r, p.fd);
+	pair_end(&p);
+}
+
 /* H31: a FIN with payload takes payload + 1. */
 static void fin_with_payload_is_acked_whole(void **state)
 {
@@ -488,6 +513,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guest_half_close),
 		cmocka_unit_test(host_half_close),
+		cmocka_unit_test(close_cuts_nothing_off),
 		cmocka_unit_test(fin_with_payload_is_acked_whole),
 		cmocka_unit_test(repeated_fin_is_acked_again),
 		cmocka_unit_test(lost_fin_is_resent),

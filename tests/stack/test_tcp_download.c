@@ -287,6 +287,7 @@ static void starved_ring_is_served_after_each_refill(void **state)
 		rig_pump_write(d.fd, d.c.rx_seed, &d.sent, MIB);
 		rig_step(d.r, since, "a starved download", __FILE__, __LINE__);
 		rig_conn_poll(&d.c);
+		rig_cycle(d.r); /* the ACKs find an empty ring: only the refill can help */
 		rig_refill(d.r, 3);
 	}
 	down_end(&d);
@@ -475,7 +476,7 @@ static void flows_take_turns(void **state)
 		rig_conn_poll(c);
 	}
 	for (uint16_t i = 1; i < FLOWS; i++)
-		assert_true(c[i].rx_bytes > 2 * MIB);
+		assert_true(c[i].rx_bytes > MIB / 2);
 	for (uint16_t i = 0; i < FLOWS; i++)
 		close(fd[i]);
 	close(lfd);
