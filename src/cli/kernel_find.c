@@ -85,10 +85,12 @@ int guest_image_find(const char *exe_dir, const char *kernel, const char *initrd
 	bool none = initrd && strcmp(initrd, "none") == 0;
 
 	*out = (struct guest_image){ 0 };
-	if (kernel && (size_t)snprintf(out->kernel, PATH_MAX, "%s", kernel) >= PATH_MAX)
+	if ((kernel && (size_t)snprintf(out->kernel, PATH_MAX, "%s", kernel) >= PATH_MAX) ||
+	    (initrd && !none &&
+	     (size_t)snprintf(out->initrd, PATH_MAX, "%s", initrd) >= PATH_MAX)) {
+		snprintf(why, why_len, "the path of the kernel or of the initramfs is too long");
 		return -ENAMETOOLONG;
-	if (initrd && !none && (size_t)snprintf(out->initrd, PATH_MAX, "%s", initrd) >= PATH_MAX)
-		return -ENAMETOOLONG;
+	}
 
 	if (kernel) {
 		if (!initrd && !find_image(exe_dir, NULL, out->initrd))
