@@ -2,8 +2,13 @@
 /* From options to a running network worker. */
 #include "src/cli/netcfg.h"
 
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "src/base/base.h"
 #include "src/base/log.h"
@@ -35,6 +40,26 @@ static void raise_fd_limit(const struct stack_config *net)
 		 (unsigned long long)rl.rlim_cur, (unsigned long long)(want - FDS_BESIDE_FLOWS));
 }
 
+/* Better now, in one line, than at each connection. */
+static int check_congestion(const char *name, char *why, size_t why_len)
+{
+	int fd, err = 0;
+
+	if (!name[0])
+		return 0;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return 0; /* the worker will say so */
+	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) < 0) {
+		err = -errno;
+		snprintf(why, why_len,
+			 "--congestion: %s: %s; see net.ipv4.tcp_allowed_congestion_control", name,
+			 strerror(errno));
+	}
+	close(fd);
+	return err;
+}
+
 /**
  * netcfg_worker() - check the network's options and start its worker
  * @worker:	out: the caller's, to be freed with net_worker_free()
@@ -55,6 +80,8 @@ int netcfg_worker(const struct run_options *o, struct net_worker **worker, struc
 		wc.stack.nresolvers = resolv_read(RESOLV_CONF, wc.stack.resolvers,
 						  STACK_RESOLVERS_MAX);
 	err = stack_config_check(&wc.stack, why, why_len);
+	if (err == 0)
+		err = check_congestion(wc.stack.congestion, why, why_len);
 	if (err < 0)
 		return err;
 	raise_fd_limit(&wc.stack);
