@@ -41,7 +41,7 @@ installed() {
 # Lists of packages are fetched once a run, and only when something must be downloaded.
 updated=
 apt_update() {
-	[ -n "$updated" ] && return
+	[ -z "$updated" ] && [ "$(id -u)" = 0 ] || return 0
 	updated=1
 	apt-get -q update >/dev/null || echo "deps: apt-get update failed; going on with the lists at hand" >&2
 }
@@ -95,7 +95,7 @@ kernel_from_host() {
 
 kernel_from_debian() {
 	meta=linux-image-cloud-amd64
-	if [ -z "$(apt-cache --no-generate show $meta 2>/dev/null)" ]; then
+	if [ -z "$(apt-cache show $meta 2>/dev/null)" ]; then
 		apt_update
 	fi
 	package=$(apt-cache depends $meta 2>/dev/null |
