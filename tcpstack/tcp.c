@@ -184,6 +184,7 @@ static enum tcp_step take_events(struct tcp *t, struct tcp_flow *fl)
 	fl->events = 0;
 	fl->rx_ready |= !!(events & (EPOLLIN | EPOLLRDHUP));
 	fl->rx_rdhup |= !!(events & EPOLLRDHUP);
+	fl->rx_urgent |= !!(events & EPOLLPRI);
 	if (events & EPOLLOUT)
 		fl->tx_blocked = false;
 	if (!(events & EPOLLERR))

@@ -139,6 +139,7 @@ struct tcp_flow {
 	uint32_t events;
 	bool rx_ready;	 /* the socket may hold unread bytes */
 	bool rx_rdhup;	 /* the peer's FIN is in the socket's queue */
+	bool rx_urgent;	 /* the peer has sent urgent data: reads stop at it */
 	bool rx_starved; /* waits for guest buffers */
 	bool tx_blocked; /* the socket was full: EPOLLOUT will come */
 	bool retransmit; /* the segment at snd_una, out of turn */

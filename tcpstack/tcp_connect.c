@@ -61,6 +61,9 @@ static int make_socket(struct tcp *t, int family)
 		return -errno;
 	tcp_syscall(t);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* A peer's urgent byte stays in the stream, or our offsets would be off by one (H48). */
+	tcp_syscall(t);
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	if (cfg->sndbuf) {
 		size = (int)cfg->sndbuf;
 		tcp_syscall(t);
@@ -236,7 +239,7 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 	}
 	/* Once, edge-triggered, for the life of the socket (H34). */
 	tcp_syscall(t);
-	err = loop_add(t->st->loop, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+	err = loop_add(t->st->loop, fd, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 		       flow_token(&fl->f, TOKEN_TCP));
 	if (err) {
 		connect_failed(t, fl, -err);

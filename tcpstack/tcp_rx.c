@@ -22,6 +22,8 @@
  * A flow that finds none joins the list of the starved, which is served in turn
  * when the guest has added some (H14). A short read says that the socket is empty,
  * and with edge-triggered events nothing needs to be asked again until the next.
+ * (Not where a peer has sent urgent data: a read ends there, whatever follows. Such
+ * a flow reads until the socket says that it has no more.)
  */
 #include "tcpstack/tcp.h"
 
@@ -224,13 +226,18 @@ static void commit_read(struct tcp *t, struct tcp_flow *fl, struct rx_read *rd, 
 /* Bookkeeping of a read of @n bytes at what was the socket's frontier. */
 static void after_read(struct tcp *t, struct tcp_flow *fl, const struct rx_read *rd, uint32_t n)
 {
-	if (n < rd->asked) {
+	/* A read stops at urgent data too; then only an empty one from the start tells. */
+	bool drained = n < rd->asked && (!fl->rx_urgent || (n == 0 && rd->skip == 0));
+
+	if (drained) {
 		fl->rx_ready = false;
 		/* FIN was in the queue before we read, so this was all. */
 		if (fl->rx_rdhup) {
 			fl->host_eof = true;
 			fl->fin_seq = rd->seq + n;
 		}
+	}
+	if (n < rd->asked) {
 		fl->rx_want = MAX(n * 2, LIMIT_TCP_RX_FIRST);
 	} else {
 		fl->rx_want = MIN(fl->rx_want * 4, LIMIT_TCP_RX_QUANTUM);
@@ -317,7 +324,8 @@ int tcp_rx_discard(struct tcp *t, struct tcp_flow *fl, bool all)
 	fl->reads = 0;
 	if (fl->peek_off >= 0)
 		fl->peek_off = MAX(fl->peek_off - (int32_t)ret, 0);
-	return 0;
+	/* Urgent data stops a discard as well. */
+	return all && ret > 0 && (uint32_t)ret < n ? tcp_rx_discard(t, fl, true) : 0;
 }
 
 /* How far past snd_nxt the guest lets us send; 0 = not now. */

@@ -494,6 +494,33 @@ static void small_receive_buffer_does_not_stall(void **state)
 	download(&cfg, 200000);
 }
 
+/* H48: a peer's urgent bytes are in the stream, and what follows them is not forgotten. */
+static void urgent_bytes_are_in_band(void **state)
+{
+	(void)state;
+	struct down d;
+
+	down_start(&d, NULL);
+	down_open(&d);
+	for (int i = 0; i < 20; i++) {
+		uint8_t byte;
+
+		rig_pump_write(d.fd, d.c.rx_seed, &d.sent, d.sent + 2000);
+		rig_pattern(&byte, 1, d.c.rx_seed, d.sent++);
+		assert_int_equal(send(d.fd, &byte, 1, MSG_OOB), 1);
+		if (i & 1)
+			rig_pump_write(d.fd, d.c.rx_seed, &d.sent, d.sent + 3000);
+		if (i & 2)
+			RIG_UNTIL(d.r, (rig_conn_poll(&d.c), d.c.rx_bytes == d.sent));
+	}
+	rig_pump_write(d.fd, d.c.rx_seed, &d.sent, d.sent + 5000);
+	shutdown(d.fd, SHUT_WR);
+	RIG_UNTIL(d.r, (rig_conn_poll(&d.c), d.c.fin));
+	assert_int_equal(d.c.rx_bytes, d.sent);
+	assert_int_equal(COUNT(d.r, tcp_retransmits), 0);
+	down_end(&d);
+}
+
 /* A driver reset in the middle: frames are gone, the flow recovers by itself. */
 static void driver_reset_in_the_middle(void **state)
 {
@@ -537,6 +564,7 @@ int main(void)
 		cmocka_unit_test(flow_in_flight_costs_nothing),
 		cmocka_unit_test(flows_take_turns),
 		cmocka_unit_test(small_receive_buffer_does_not_stall),
+		cmocka_unit_test(urgent_bytes_are_in_band),
 		cmocka_unit_test(driver_reset_in_the_middle),
 	};
 	int failed = cmocka_run_group_tests_name("tcp_download", tests, NULL, NULL);
