@@ -171,13 +171,19 @@ static void wait_for(sem_t *sem)
 		BUG_ON(errno != EINTR);
 }
 
-/* Start the thread, with every signal blocked in it: signals are main's. */
+/*
+ * Start the thread with signals blocked in it: they are main's. A fault's are
+ * not: blocked, it would kill the program past any handler.
+ */
 static int start_thread(struct net_worker *w)
 {
+	static const int faults[] = { SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGSYS };
 	sigset_t all, old;
 	int err;
 
 	sigfillset(&all);
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = -pthread_create(&w->thread, NULL, thread_main, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
