@@ -5,17 +5,22 @@
  * Theory of operation: each region is a mapping of a descriptor that came with
  * the message; the descriptor is closed at once. A region must lie within its
  * file when it is mapped. A front-end can still cut the file short later, and
- * then a load from the region raises SIGBUS. To keep that its own trouble, a
- * handler looks the address up in a small table of our mappings and puts zeroed
- * pages there; the guest then sees rubbish rings and the session ends. A SIGBUS
- * anywhere else is a bug of ours and kills the program as it should.
+ * then a load from the region raises SIGBUS, on the worker as a rule. To keep
+ * that its own trouble, a handler looks the address up in a small table of our
+ * mappings, puts zeroed memory in place of the whole mapping, marks the memory
+ * as cut short and shuts the session's socket down, so that its owner wakes up
+ * and ends it. A SIGBUS anywhere else is a bug of ours and kills the program as
+ * it should.
  */
 #include <errno.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "src/base/log.h"
@@ -25,29 +30,33 @@
 
 /* Mappings that may fault: read by the signal handler on any thread. */
 static struct {
-	_Atomic uintptr_t start;
+	_Atomic uintptr_t start; /* 0 = free; written last */
 	_Atomic size_t len;
+	struct vu_memory *_Atomic owner;
 } guarded[GMEM_REGIONS_MAX];
-
-static _Atomic uint32_t faults;
 
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	uintptr_t at = (uintptr_t)info->si_addr;
+	int saved = errno;
 
 	(void)context;
 	for (size_t i = 0; i < ARRAY_SIZE(guarded); i++) {
 		uintptr_t start = atomic_load(&guarded[i].start);
 		size_t len = atomic_load(&guarded[i].len);
-		void *page = (void *)(at & ~(PAGE_SIZE - 1));
+		struct vu_memory *owner = atomic_load(&guarded[i].owner);
 
 		if (start == 0 || at - start >= len)
 			continue;
-		if (mmap(page, PAGE_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page) {
-			atomic_fetch_add(&faults, 1);
-			return;
-		}
+		/* Whole: a piece of a mapping of huge pages could not be replaced. */
+		if (mmap((void *)start, len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+			 0) == MAP_FAILED)
+			break;
+		atomic_store(&owner->cut_short, true);
+		shutdown(owner->hangup_fd, SHUT_RD);
+		errno = saved;
+		return;
 	}
 	signal(sig, SIG_DFL); /* not ours: the fault repeats and ends the program */
 }
@@ -61,24 +70,18 @@ static void install_guard(void)
 		sigaction(SIGBUS, &sa, NULL);
 }
 
-/**
- * vu_memory_faults() - pages that front-ends took away from under us; any thread
- */
-uint32_t vu_memory_faults(void)
-{
-	return atomic_load(&faults);
-}
-
-static void guard(void *map, size_t len)
+static int guard(struct vu_memory *m, void *map, size_t len)
 {
 	install_guard();
 	for (size_t i = 0; i < ARRAY_SIZE(guarded); i++) {
 		if (atomic_load(&guarded[i].start) == 0) {
 			atomic_store(&guarded[i].len, len);
+			atomic_store(&guarded[i].owner, m);
 			atomic_store(&guarded[i].start, (uintptr_t)map);
-			return;
+			return 0;
 		}
 	}
+	return -ENOSPC;
 }
 
 static void unguard(const void *map)
@@ -104,6 +107,48 @@ static int check_file(const struct vu_region *r, int fd)
 	return 0;
 }
 
+/*
+ * From the file's start, since the offset need not be a multiple of a huge page,
+ * and in whole huge pages, since nothing else can be unmapped.
+ */
+static size_t map_length(const struct vu_region *r, int fd)
+{
+	size_t page = PAGE_SIZE;
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC &&
+	    is_power_of_two((uint64_t)fs.f_bsize))
+		page = (size_t)fs.f_bsize;
+	return ALIGN_UP((size_t)(r->offset + r->size), page);
+}
+
+static int map_region(struct vu_memory *m, const struct vu_region *region, int fd)
+{
+	struct gmem_region r = { .gpa = region->gpa, .size = region->size, .uva = region->uva };
+	size_t len = map_length(region, fd);
+	uint32_t i = m->gmem.nregions;
+	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	int ret;
+
+	if (map == MAP_FAILED)
+		return -errno;
+	(void)madvise(map, len, MADV_DONTDUMP);
+	r.hva = (uint8_t *)map + region->offset;
+	ret = gmem_add(&m->gmem, &r);
+	if (ret == 0) {
+		ret = guard(m, map, len);
+		if (ret < 0)
+			m->gmem.nregions--;
+	}
+	if (ret < 0) {
+		munmap(map, len);
+		return ret;
+	}
+	m->map[i] = map;
+	m->map_len[i] = len;
+	return 0;
+}
+
 /**
  * vu_memory_add() - map one region
  * @fd:		closed in every case
@@ -113,33 +158,15 @@ static int check_file(const struct vu_region *r, int fd)
  */
 int vu_memory_add(struct vu_memory *m, const struct vu_region *region, int fd)
 {
-	struct gmem_region r = { .gpa = region->gpa, .size = region->size, .uva = region->uva };
-	size_t len = (size_t)(region->size + region->offset);
-	void *map;
 	int ret;
 
 	if (fd < 0)
 		return -EBADF;
 	ret = check_file(region, fd);
-	/* From the file's start: the offset need not be a multiple of a huge page. */
-	map = ret == 0 ? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0)
-		       : MAP_FAILED;
-	if (ret == 0 && map == MAP_FAILED)
-		ret = -errno;
+	if (ret == 0)
+		ret = map_region(m, region, fd);
 	close(fd);
-	if (ret < 0)
-		return ret;
-	(void)madvise(map, len, MADV_DONTDUMP);
-	r.hva = (uint8_t *)map + region->offset;
-	ret = gmem_add(&m->gmem, &r);
-	if (ret < 0) {
-		munmap(map, len);
-		return ret;
-	}
-	m->map[m->gmem.nregions - 1] = map;
-	m->map_len[m->gmem.nregions - 1] = len;
-	guard(map, len);
-	return 0;
+	return ret;
 }
 
 static void unmap_region(struct vu_memory *m, uint32_t i)
@@ -180,7 +207,7 @@ void vu_memory_clear(struct vu_memory *m)
 {
 	for (uint32_t i = 0; i < m->gmem.nregions; i++)
 		unmap_region(m, i);
-	memset(m, 0, sizeof(*m));
+	m->gmem.nregions = 0;
 }
 
 /**

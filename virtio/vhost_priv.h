@@ -120,11 +120,15 @@ struct vu_input {
  * struct vu_memory - the mappings behind a session's guest memory
  * @gmem:	the table that queues use
  * @map, @map_len:	by region of @gmem
+ * @hangup_fd:		socket that is shut down when @cut_short is set
+ * @cut_short:		the front-end took pages away from under us
  */
 struct vu_memory {
 	struct gmem gmem;
 	void *map[GMEM_REGIONS_MAX];
 	size_t map_len[GMEM_REGIONS_MAX];
+	int hangup_fd;
+	_Atomic bool cut_short;
 };
 
 /**
@@ -152,6 +156,5 @@ int vu_memory_set(struct vu_memory *m, const struct vu_region *regions, uint32_t
 int vu_memory_add(struct vu_memory *m, const struct vu_region *region, int fd);
 int vu_memory_remove(struct vu_memory *m, const struct vu_region *region);
 void vu_memory_clear(struct vu_memory *m);
-uint32_t vu_memory_faults(void);
 
 #endif

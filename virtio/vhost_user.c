@@ -21,11 +21,13 @@
 #include "virtio/vhost_user.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "src/base/log.h"
@@ -39,6 +41,9 @@ enum { RINGS = 2 }; /* VNET_RX and VNET_TX; the control queue stays with the fro
 	(VU_PROTO_MQ | VU_PROTO_REPLY_ACK | VU_PROTO_NET_MTU | VU_PROTO_CONFIG | \
 	 VU_PROTO_RESET_DEVICE | VU_PROTO_CONFIGURE_MEM_SLOTS)
 
+/* Messages that are acted upon in one go; signals and others get their turn. */
+#define MESSAGES_MAX 64
+
 struct vhost_session {
 	int conn;
 	struct net_worker *worker;
@@ -49,7 +54,6 @@ struct vhost_session {
 	struct vu_memory mem;
 	struct vu_ring ring[RINGS];
 	bool attached;
-	uint32_t faults0; /* vu_memory_faults() at the start */
 	struct vu_input in;
 };
 
@@ -144,7 +148,8 @@ static int settle(struct vhost_session *s)
 			return 0;
 		ret = ring_config(s, r, &start.queue[i]);
 		if (ret < 0) {
-			log_warn(PART, "ring %d is not in the memory we were given", i);
+			log_limited(LOG_WARN, PART, "ring %d is not in the memory we were given",
+				    i);
 			return ret;
 		}
 		start.next_avail[i] = r->base;
@@ -155,7 +160,7 @@ static int settle(struct vhost_session *s)
 	ret = net_worker_attach(s->worker, &start, kick);
 	s->attached = ret == 0;
 	if (ret < 0)
-		log_warn(PART, "the device does not start: %s", strerror(-ret));
+		log_limited(LOG_WARN, PART, "the device does not start: %s", strerror(-ret));
 	return ret;
 }
 
@@ -196,7 +201,9 @@ static int set_features(struct vhost_session *s, struct vu_message *m)
 	if (m->u64 & ~vhost_user_features(&s->net))
 		return -EINVAL;
 	if (!(m->u64 & (1ULL << VIRTIO_F_VERSION_1))) {
-		log_warn(PART, "the guest has a legacy driver: VIRTIO_F_VERSION_1 is needed");
+		log_limited(LOG_WARN, PART,
+			    "the guest has a legacy driver: VIRTIO_F_VERSION_1 is needed");
+		halt(s);
 		s->features_set = false;
 		return -ENOTSUP;
 	}
@@ -321,18 +328,42 @@ static int set_vring_enable(struct vhost_session *s, struct vu_message *m)
 	return 0;
 }
 
+/*
+ * Only an eventfd will do: a write to a pipe, a socket or a file may block, and
+ * the worker must not. Eventfds have no file type (nor have their anonymous
+ * relatives, which refuse a write at once). One whose counter is full would
+ * block as well, so it is made not to; the front-end's end of it is the same
+ * open file, and VMMs make theirs nonblocking anyway.
+ */
+static int check_eventfd(int fd)
+{
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_mode & S_IFMT)
+		return -EINVAL;
+	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
 static int set_vring_fd(struct vhost_session *s, const struct vu_message *m, size_t member)
 {
 	struct vu_ring *r = ring_at(s, (uint32_t)(m->u64 & VU_INDEX_MASK));
 	int *slot;
-	int fd = -1;
+	int fd = -1, ret;
 
 	if (!r)
 		return -EINVAL;
 	if (!(m->u64 & VU_NOFD)) {
 		fd = vu_take_fd(&s->in);
-		if (fd < 0)
-			return -EBADF;
+		ret = fd < 0 ? -EBADF : check_eventfd(fd);
+		if (ret < 0) {
+			close_fd(&fd);
+			return ret;
+		}
 	}
 	halt(s);
 	slot = (int *)(void *)((uint8_t *)r + member);
@@ -453,7 +484,7 @@ static int dispatch(struct vhost_session *s)
 	struct vu_message *m = &s->in.msg;
 	bool need_reply = (m->flags & VU_NEED_REPLY) && (s->proto & VU_PROTO_REPLY_ACK);
 	const struct handler *h = m->request < VU_REQUEST_MAX ? &handlers[m->request] : NULL;
-	int ret;
+	int ret, settled;
 
 	if (!h || !h->fn) {
 		log_limited(LOG_WARN, PART, "request %u is not known", m->request);
@@ -471,8 +502,10 @@ static int dispatch(struct vhost_session *s)
 	}
 	if (h && h->answers)
 		return -EPROTO;
-	if (ret == 0 && s->attached == false)
-		ret = settle(s);
+	/* A refused request, too, may have taken the device off. */
+	settled = settle(s);
+	if (ret == 0)
+		ret = settled;
 	if (ret < 0)
 		log_limited(LOG_WARN, PART, "request %u refused: %s", m->request, strerror(-ret));
 	if (!need_reply)
@@ -501,7 +534,7 @@ int vhost_session_new(struct vhost_session **out, int conn, struct net_worker *w
 	s->conn = conn;
 	s->worker = worker;
 	s->net = *net;
-	s->faults0 = vu_memory_faults();
+	s->mem.hangup_fd = conn;
 	for (int i = 0; i < RINGS; i++)
 		s->ring[i].kick_fd = s->ring[i].call_fd = s->ring[i].err_fd = -1;
 	*out = s;
@@ -512,21 +545,25 @@ int vhost_session_new(struct vhost_session **out, int conn, struct net_worker *w
  * vhost_session_readable() - act on what the front-end has sent
  *
  * Return: 0, or -errno when the session is over: -ECONNRESET is a hang-up,
- * anything else a fault of the front-end. The caller then frees it.
+ * -EFAULT means that the front-end cut its memory short, anything else a fault
+ * of its messages. The caller then frees it.
  */
 int vhost_session_readable(struct vhost_session *s)
 {
 	int ret;
 
-	if (vu_memory_faults() != s->faults0)
-		return -EFAULT; /* it cut its memory short under us */
-	while ((ret = vu_receive(s->conn, &s->in)) > 0) {
+	if (s->mem.cut_short)
+		return -EFAULT;
+	for (int i = 0; i < MESSAGES_MAX; i++) {
+		ret = vu_receive(s->conn, &s->in);
+		if (ret <= 0)
+			return s->mem.cut_short ? -EFAULT : ret;
 		ret = dispatch(s);
 		vu_input_reset(&s->in);
 		if (ret < 0)
 			return ret;
 	}
-	return ret;
+	return 0; /* there may be more: the descriptor still says so */
 }
 
 /**

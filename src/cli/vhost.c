@@ -83,6 +83,9 @@ static void on_connect(void *ctx, uint32_t events)
 	(void)events;
 	if (conn < 0)
 		return; /* it thought better of it */
+	/* The one before may have gone just now, and the news of it still be waiting. */
+	if (s->session)
+		on_message(s, 0);
 	if (s->session) {
 		log_limited(LOG_WARN, "vhost-user", "a second front-end is turned away");
 		close(conn);
