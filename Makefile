@@ -107,6 +107,14 @@ STACK_RIG := $(call obj_of,$(filter-out tests/stack/test_%.c,$(STACK_SRC)))
 $(B)/tests/stack/test_%: $(B)/tests/stack/test_%.o $(STACK_RIG) $(libs_tcpstack)
 	$(call link,$^,-lcmocka)
 
+# tests/vhost: front-ends over a socket, good and hostile ones; then whole guests.
+VHOST_SRC := $(call src_of,tests/vhost)
+VHOST_BIN := $(patsubst tests/vhost/test_%.c,$(B)/tests/vhost/test_%,$(filter tests/vhost/test_%.c,$(VHOST_SRC)))
+VHOST_RIG := $(call obj_of,$(filter-out tests/vhost/test_%.c,$(VHOST_SRC)) $(call src_of,bench/front))
+
+$(B)/tests/vhost/test_%: $(B)/tests/vhost/test_%.o $(VHOST_RIG) $(libs_virtio)
+	$(call link,$^,-lcmocka)
+
 # --- programs for the guest and for load, static --------------------------
 # They run inside guests of any distribution, so they need no library there.
 LOAD := $(B)/load
@@ -145,9 +153,9 @@ $(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
 	$(Q)tools/mkguest --build $(B)
 
 # --- what people call -----------------------------------------------------
-.PHONY: all demo check unit stack e2e asan tsan lint format guest install uninstall clean help
+.PHONY: all demo check unit stack vhost-fast e2e asan tsan lint format guest install uninstall clean help
 
-FAST_TESTS = $(UNIT_BIN) $(STACK_BIN)
+FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN)
 
 all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP)	## build the program and its tools
 
@@ -163,6 +171,9 @@ unit: $(UNIT_BIN)	## run the unit tests
 stack: $(STACK_BIN)	## run the stack rig: frames in, real sockets out
 	$(Q)tests/run $(STACK_BIN)
 
+vhost-fast: $(VHOST_BIN)	## run the vhost-user sessions, good and hostile
+	$(Q)tests/run $(VHOST_BIN)
+
 e2e: all $(GUEST)	## run the end-to-end tests: a stock kernel in our VMM
 	$(Q)BUILD=$(B) tests/run --timeout 600 tests/e2e/run
 
@@ -170,8 +181,8 @@ guest: $(GUEST)		## fetch a Debian kernel and build the guest image
 
 # The sanitizers are other builds of the same tests, so make calls itself once
 # with another object directory.
-asan:			## unit and stack tests under AddressSanitizer and UBSan
-	$(Q)$(MAKE) --no-print-directory B=$(B)/asan CC=clang SAN=address,undefined unit stack
+asan:			## unit, stack and vhost-user tests under AddressSanitizer and UBSan
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan CC=clang SAN=address,undefined unit stack vhost-fast
 
 tsan:			## the threaded tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan CC=clang SAN=thread tsan-tests
