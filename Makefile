@@ -110,7 +110,8 @@ $(B)/tests/stack/test_%: $(B)/tests/stack/test_%.o $(STACK_RIG) $(libs_tcpstack)
 # tests/vhost: front-ends over a socket, good and hostile ones; then whole guests.
 VHOST_SRC := $(call src_of,tests/vhost)
 VHOST_BIN := $(patsubst tests/vhost/test_%.c,$(B)/tests/vhost/test_%,$(filter tests/vhost/test_%.c,$(VHOST_SRC)))
-VHOST_RIG := $(call obj_of,$(filter-out tests/vhost/test_%.c,$(VHOST_SRC)) $(call src_of,bench/front))
+VHOST_RIG := $(call obj_of,$(filter-out tests/vhost/test_%.c,$(VHOST_SRC)) $(call src_of,bench/front) \
+	bench/ringpump/tcp.c bench/ringpump/host.c bench/load/pattern.c)
 
 $(B)/tests/vhost/test_%: $(B)/tests/vhost/test_%.o $(VHOST_RIG) $(libs_virtio)
 	$(call link,$^,-lcmocka)

@@ -61,18 +61,13 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	signal(sig, SIG_DFL); /* not ours: the fault repeats and ends the program */
 }
 
-static void install_guard(void)
-{
-	static _Atomic bool installed;
-	struct sigaction sa = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
-
-	if (!atomic_exchange(&installed, true))
-		sigaction(SIGBUS, &sa, NULL);
-}
-
 static int guard(struct vu_memory *m, void *map, size_t len)
 {
-	install_guard();
+	struct sigaction sa = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
+
+	/* Each time: another part of the program may have set its own meanwhile. */
+	if (sigaction(SIGBUS, &sa, NULL) < 0)
+		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(guarded); i++) {
 		if (atomic_load(&guarded[i].start) == 0) {
 			atomic_store(&guarded[i].len, len);
