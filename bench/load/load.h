@@ -11,6 +11,10 @@
  *				read for `pause` ms; it answers OK or BAD offset
  *	ECHO			what arrives goes back, until end of file
  *	CRR			one byte comes back and the server closes
+ *	HALF size seed		the server sends and ends its direction; then the client
+ *				sends the same, which the server checks and counts
+ *	RESET size		the server sends that many bytes and resets
+ *	COUNT			good HALFs and resets that the server has seen
  *	GET /size, PUT /...	HTTP/1.1, one request a connection
  *
  * and UDP datagrams to the same port come back as they are.
@@ -100,6 +104,8 @@ int cmd_bulk(const struct options *o);	/* bulk.c */
 int cmd_rr(const struct options *o);	/* rtt.c */
 int cmd_crr(const struct options *o);
 int cmd_udp(const struct options *o);
+int cmd_half(const struct options *o); /* ends.c */
+int cmd_reset(const struct options *o);
 int cmd_get(const struct options *o); /* http.c */
 int cmd_put(const struct options *o);
 int cmd_dns(const struct options *o); /* dns.c */

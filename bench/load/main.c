@@ -17,6 +17,8 @@ static const char usage_text[] =
 	"  rr     --to HOST:PORT --count N --size B         ping-pong on one connection\n"
 	"  crr    --to HOST:PORT --count N [--concurrency M] connect, request, response\n"
 	"  udp    --to HOST:PORT --count N --size B         ping-pong with datagrams\n"
+	"  half   --to HOST:PORT --size N                   half-closed, both ways\n"
+	"  reset  --to HOST:PORT                            reset, both ways\n"
 	"  get    URL [--out FILE] [--size N]               HTTP download, sha256\n"
 	"  put    URL FILE | URL --size N                   HTTP upload, sha256\n"
 	"  dns    [--listen ADDR:PORT] NAME=ADDR...         name server of a fixed table\n"
@@ -206,10 +208,11 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(const struct options *o);
 	} commands[] = {
-		{ "serve", cmd_serve }, { "bulk", cmd_bulk },	  { "hold", cmd_bulk },
-		{ "rr", cmd_rr },	{ "crr", cmd_crr },	  { "udp", cmd_udp },
-		{ "get", cmd_get },	{ "put", cmd_put },	  { "dns", cmd_dns },
-		{ "dig", cmd_dig },	{ "sha256", cmd_sha256 }, { "selftest", cmd_selftest },
+		{ "serve", cmd_serve },	  { "bulk", cmd_bulk },		{ "hold", cmd_bulk },
+		{ "rr", cmd_rr },	  { "crr", cmd_crr },		{ "udp", cmd_udp },
+		{ "get", cmd_get },	  { "put", cmd_put },		{ "dns", cmd_dns },
+		{ "dig", cmd_dig },	  { "half", cmd_half },		{ "reset", cmd_reset },
+		{ "sha256", cmd_sha256 }, { "selftest", cmd_selftest },
 	};
 	struct options o = {
 		.to = { .sin_family = AF_INET },

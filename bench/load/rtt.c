@@ -14,7 +14,8 @@
 
 #include "load.h"
 
-#define MESSAGE_MAX 65000U
+/* The longest that UDP over IPv4 carries. */
+#define MESSAGE_MAX 65507U
 
 /* How long a datagram may take before it counts as lost. */
 #define UDP_LOST_MS 1000

@@ -29,6 +29,7 @@ struct conn {
 	uint64_t size, off, seed;
 	int64_t pause; /* ns, 0 when none or over */
 	bool http;
+	bool half; /* an upload follows the download */
 	bool bad;
 	uint64_t bad_at;
 	struct sha256 sha;
@@ -38,6 +39,7 @@ struct conn {
 };
 
 static uint8_t buf[CHUNK];
+static unsigned int halves, resets; /* what COUNT tells */
 
 static void on_ready(struct watch *w, uint32_t events);
 
@@ -100,7 +102,8 @@ static void send_pattern(struct conn *c)
 	c->off += (uint64_t)n;
 	if (c->off == c->size) {
 		shutdown(c->w.fd, SHUT_WR);
-		c->mode = LINGER;
+		c->mode = c->half ? RECEIVE : LINGER;
+		c->off = 0;
 		loop_set(&c->w, EPOLLIN);
 	}
 }
@@ -111,7 +114,10 @@ static void answer_upload(struct conn *c)
 	char hex[SHA256_HEX];
 
 	c->size = 0;
-	if (c->http) {
+	if (c->half) {
+		halves += !c->bad;
+		c->mode = LINGER;
+	} else if (c->http) {
 		sha256_hex(&c->sha, hex);
 		reply(c, snprintf(c->line, sizeof(c->line),
 				  "HTTP/1.1 201 Created\r\nContent-Length: 64\r\n"
@@ -150,6 +156,7 @@ static void receive(struct conn *c)
 	if (passing(n))
 		return;
 	if (n <= 0) {
+		resets += n < 0 && errno == ECONNRESET;
 		end(c);
 		return;
 	}
@@ -218,6 +225,17 @@ static void start_upload(struct conn *c, const char *rest, size_t len)
 		take_upload(c, early, len);
 }
 
+/* Some bytes, then the reset that a close without lingering is. */
+static void reset(struct conn *c, size_t len)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	if (send(c->w.fd, pattern_at(1, 0), len < CHUNK ? len : CHUNK, MSG_NOSIGNAL) < 0 ||
+	    setsockopt(c->w.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)))
+		die("reset: %s", strerror(errno));
+	end(c);
+}
+
 /* A whole request is in `line`: @len bytes of it, then what came along behind. */
 static void on_request(struct conn *c, size_t len)
 {
@@ -243,6 +261,14 @@ static void on_request(struct conn *c, size_t len)
 		echo(c, 0);
 	} else if (!strncmp(c->line, "CRR\n", 4)) {
 		reply(c, snprintf(c->line, sizeof(c->line), "c"));
+	} else if (sscanf(c->line, "HALF %" SCNu64 " %" SCNu64, &c->size, &c->seed) == 2) {
+		c->half = true;
+		c->mode = SEND;
+		loop_set(&c->w, EPOLLOUT);
+	} else if (sscanf(c->line, "RESET %" SCNu64, &c->size) == 1) {
+		reset(c, (size_t)c->size);
+	} else if (!strncmp(c->line, "COUNT\n", 6)) {
+		reply(c, snprintf(c->line, sizeof(c->line), "%u %u\n", halves, resets));
 	} else if (sscanf(c->line, "GET /%" SCNu64, &c->size) == 1) {
 		reply(c, snprintf(c->line, sizeof(c->line),
 				  "HTTP/1.1 200 OK\r\nContent-Length: %" PRIu64 "\r\n"
