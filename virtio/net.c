@@ -227,6 +227,23 @@ void vnet_stop(struct vnet *v, uint16_t next_avail[VNET_QUEUES])
 }
 
 /**
+ * vnet_set_call() - interrupt a served queue by another eventfd from now on
+ * @call_fd:	-1 = not at all; the caller's, as in vnet_start()
+ *
+ * The new one is signalled once: what the driver missed on the old one is lost
+ * to it. Harmless when not running.
+ */
+void vnet_set_call(struct vnet *v, enum vnet_queue queue, int call_fd)
+{
+	struct virtq *q = &v->vq[queue];
+
+	if (!v->running || !q->started)
+		return;
+	q->call_fd = call_fd;
+	vq_call(q);
+}
+
+/**
  * vnet_running() - is a driver attached?
  */
 bool vnet_running(const struct vnet *v)

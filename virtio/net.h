@@ -63,6 +63,7 @@ int vnet_new(struct vnet **out, const struct vnet_config *cfg, struct stack *st)
 void vnet_free(struct vnet *v);
 int vnet_start(struct vnet *v, const struct vnet_start *start);
 void vnet_stop(struct vnet *v, uint16_t next_avail[VNET_QUEUES]);
+void vnet_set_call(struct vnet *v, enum vnet_queue queue, int call_fd);
 bool vnet_running(const struct vnet *v);
 bool vnet_tx_drain(struct vnet *v);
 void vnet_rx_kicked(struct vnet *v);

@@ -351,6 +351,31 @@ void net_worker_detach(struct net_worker *w, uint16_t next_avail[VNET_QUEUES])
 	call(w, do_detach, next_avail);
 }
 
+struct new_call {
+	enum vnet_queue queue;
+	int fd;
+};
+
+static int do_set_call(struct net_worker *w, void *ctx)
+{
+	const struct new_call *n = ctx;
+
+	vnet_set_call(w->v, n->queue, n->fd);
+	return 0;
+}
+
+/**
+ * net_worker_set_call() - vnet_set_call(), any thread but the worker
+ *
+ * On return the eventfd before it is not used any more.
+ */
+void net_worker_set_call(struct net_worker *w, enum vnet_queue queue, int call_fd)
+{
+	struct new_call n = { queue, call_fd };
+
+	call(w, do_set_call, &n);
+}
+
 struct user_call {
 	int (*fn)(void *ctx, struct stack *st);
 	void *ctx;

@@ -4,12 +4,11 @@
  * to another VMM.
  *
  * Theory of operation: messages describe memory and two rings piece by piece
- * and in no fixed order (QEMU enables rings before it gives their memory, and
- * repeats SET_VRING_CALL). So no message starts anything by itself. Each one
- * that touches what a running device uses first takes the device off the
- * worker, then changes the description; afterwards settle() starts the device
- * if the description is complete. The rings' positions survive in @base, so a
- * device that was taken off for a moment goes on where it was.
+ * and in no fixed order (QEMU enables rings before it gives their memory). So no message starts
+ * anything by itself. Each one that touches what a running device uses first takes the device off
+ * the worker, then changes the description; afterwards settle() starts the device if the
+ * description is complete. The rings' positions survive in @base, so a device that was taken off
+ * for a moment goes on where it was.
  *
  * A ring is described by SET_VRING_NUM, _ADDR, _BASE and _KICK, and enabled by
  * SET_VRING_ENABLE (or from the start without protocol features). It is stopped
@@ -349,44 +348,73 @@ static int check_eventfd(int fd)
 	return 0;
 }
 
-static int set_vring_fd(struct vhost_session *s, const struct vu_message *m, size_t member)
+/* The ring and the eventfd (-1 = none) that a message names; the latter is the caller's then. */
+static int named_ring(struct vhost_session *s, const struct vu_message *m, struct vu_ring **r,
+		      int *fd)
 {
-	struct vu_ring *r = ring_at(s, (uint32_t)(m->u64 & VU_INDEX_MASK));
-	int *slot;
-	int fd = -1, ret;
+	int ret;
 
-	if (!r)
+	*fd = -1;
+	*r = ring_at(s, (uint32_t)(m->u64 & VU_INDEX_MASK));
+	if (!*r)
 		return -EINVAL;
-	if (!(m->u64 & VU_NOFD)) {
-		fd = vu_take_fd(&s->in);
-		ret = fd < 0 ? -EBADF : check_eventfd(fd);
-		if (ret < 0) {
-			close_fd(&fd);
-			return ret;
-		}
-	}
-	halt(s);
-	slot = (int *)(void *)((uint8_t *)r + member);
+	if (m->u64 & VU_NOFD)
+		return 0;
+	*fd = vu_take_fd(&s->in);
+	ret = *fd < 0 ? -EBADF : check_eventfd(*fd);
+	if (ret < 0)
+		close_fd(fd);
+	return ret;
+}
+
+static void replace_fd(int *slot, int fd)
+{
 	close_fd(slot);
 	*slot = fd;
-	return 0;
 }
 
 static int set_vring_kick(struct vhost_session *s, struct vu_message *m)
 {
+	struct vu_ring *r;
+	int fd, ret;
+
 	if (m->u64 & VU_NOFD)
 		return -ENOTSUP; /* a ring without kicks would have to be polled */
-	return set_vring_fd(s, m, offsetof(struct vu_ring, kick_fd));
+	ret = named_ring(s, m, &r, &fd);
+	if (ret < 0)
+		return ret;
+	halt(s);
+	replace_fd(&r->kick_fd, fd);
+	return 0;
 }
 
+/*
+ * VMMs send this whenever the guest masks an interrupt. The device goes on: to
+ * take it off would give held frames back unsent, and cost a flow its RTO.
+ */
 static int set_vring_call(struct vhost_session *s, struct vu_message *m)
 {
-	return set_vring_fd(s, m, offsetof(struct vu_ring, call_fd));
+	struct vu_ring *r;
+	int fd, ret = named_ring(s, m, &r, &fd);
+
+	if (ret < 0)
+		return ret;
+	if (s->attached)
+		net_worker_set_call(s->worker, (enum vnet_queue)(r - s->ring), fd);
+	replace_fd(&r->call_fd, fd);
+	return 0;
 }
 
 static int set_vring_err(struct vhost_session *s, struct vu_message *m)
 {
-	return set_vring_fd(s, m, offsetof(struct vu_ring, err_fd));
+	struct vu_ring *r;
+	int fd, ret = named_ring(s, m, &r, &fd);
+
+	if (ret < 0)
+		return ret;
+	halt(s);
+	replace_fd(&r->err_fd, fd);
+	return 0;
 }
 
 static int get_protocol_features(struct vhost_session *s, struct vu_message *m)

@@ -159,48 +159,49 @@ static int listen_small(uint16_t *port)
 	return fd;
 }
 
-/* H17: what is parked because the host does not read comes back with the stop. */
-static void held_chains_come_back_when_a_ring_stops(void **state)
+/* A guest that has sent so much to a host that does not read that chains are held. */
+static int begin_held(struct transfer *x, int *listener)
 {
-	struct transfer x = { .r = vrig_new() };
-	uint64_t off = 0, give_up = clock_now_ns() + 20 * NS_PER_S;
-	uint16_t port, base[FRONT_QUEUES];
-	int listener = listen_small(&port), fd;
-	static uint8_t buf[65536];
-	uint64_t bad;
+	uint16_t port;
+	int fd;
 
-	(void)state;
+	*x = (struct transfer){ .r = vrig_new() };
+	*listener = listen_small(&port);
 	pattern_init();
-	x.o = (struct pump_options){ .front = { .features = ~0ULL,
-						.queue_size = 256,
-						.rx_buf = 4096,
-						.tx_buf = FRONT_FRAME_MAX + 1,
-						.socket = vrig_path(x.r) },
-				     .up = true,
-				     .verify = true,
-				     .flows = 1,
-				     .segment = 14600,
-				     .mtu = 1500 };
-	assert_int_equal(front_open(&x.f, &x.o.front), 0);
-	assert_int_equal(pump_tcp_new(&x.t, &x.f, &x.o, port), 0);
-	assert_int_equal(pump_tcp_connect(x.t), 0);
-	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	x->o = (struct pump_options){ .front = { .features = ~0ULL,
+						 .queue_size = 256,
+						 .rx_buf = 4096,
+						 .tx_buf = FRONT_FRAME_MAX + 1,
+						 .socket = vrig_path(x->r) },
+				      .up = true,
+				      .verify = true,
+				      .flows = 1,
+				      .segment = 14600,
+				      .mtu = 1500 };
+	assert_int_equal(front_open(&x->f, &x->o.front), 0);
+	assert_int_equal(pump_tcp_new(&x->t, &x->f, &x->o, port), 0);
+	assert_int_equal(pump_tcp_connect(x->t), 0);
+	fd = accept4(*listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(fd >= 0);
-	move(&x, 0.3);
-	assert_true(counter_get(&vrig_counters(x.r)->parked_bytes) > 0);
-	assert_int_not_equal(x.f.vq[FRONT_TX].used->idx, x.f.vq[FRONT_TX].avail_idx);
-	assert_int_equal(front_stop(&x.f, base), 0);
-	assert_int_equal(x.f.vq[FRONT_TX].used->idx, x.f.vq[FRONT_TX].avail_idx);
-	assert_int_equal(base[FRONT_TX], x.f.vq[FRONT_TX].avail_idx);
-	assert_int_equal(front_restart(&x.f, base), 0);
-	/* What came back unsent is sent again by the guest: no byte lost, none twice. */
+	move(x, 0.3);
+	assert_true(counter_get(&vrig_counters(x->r)->parked_bytes) > 0);
+	assert_int_not_equal(x->f.vq[FRONT_TX].used->idx, x->f.vq[FRONT_TX].avail_idx);
+	return fd;
+}
+
+/* Now the host reads: no byte lost, none twice. */
+static void end_held(struct transfer *x, int listener, int fd)
+{
+	uint64_t off = 0, bad, give_up = clock_now_ns() + 20 * NS_PER_S;
+	static uint8_t buf[65536];
+
 	while (off < 4 << 20) {
 		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 
 		assert_true(clock_now_ns() < give_up);
 		if (n < 0) {
 			assert_int_equal(errno, EAGAIN);
-			move(&x, 0.001);
+			move(x, 0.001);
 			continue;
 		}
 		assert_true(n > 0);
@@ -209,7 +210,41 @@ static void held_chains_come_back_when_a_ring_stops(void **state)
 	}
 	close(fd);
 	close(listener);
-	end(&x);
+	end(x);
+}
+
+/* H17: what is parked because the host does not read comes back with the stop. */
+static void held_chains_come_back_when_a_ring_stops(void **state)
+{
+	uint16_t base[FRONT_QUEUES];
+	struct transfer x;
+	int listener, fd = begin_held(&x, &listener);
+
+	(void)state;
+	assert_int_equal(front_stop(&x.f, base), 0);
+	assert_int_equal(x.f.vq[FRONT_TX].used->idx, x.f.vq[FRONT_TX].avail_idx);
+	assert_int_equal(base[FRONT_TX], x.f.vq[FRONT_TX].avail_idx);
+	assert_int_equal(front_restart(&x.f, base), 0);
+	end_held(&x, listener, fd);
+}
+
+/* A guest that masks its interrupts makes the VMM send SET_VRING_CALL again and again. */
+static void new_call_eventfd_leaves_held_chains_alone(void **state)
+{
+	struct transfer x;
+	int listener, fd = begin_held(&x, &listener);
+	struct vclient c = { .sock = x.f.sock };
+	int call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	eventfd_t n;
+
+	(void)state;
+	assert_int_equal(vc_u64(&c, VU_SET_VRING_CALL, FRONT_TX, call), VC_OK);
+	assert_int_not_equal(x.f.vq[FRONT_TX].used->idx, x.f.vq[FRONT_TX].avail_idx);
+	/* Whatever went to the one before is made up for. */
+	assert_int_equal(eventfd_read(call, &n), 0);
+	assert_int_equal(vc_u64(&c, VU_SET_VRING_CALL, FRONT_TX, x.f.vq[FRONT_TX].call_fd), VC_OK);
+	close(call);
+	end_held(&x, listener, fd);
 }
 
 /* Memory that shrinks under a running device is the front-end's loss alone. */
@@ -295,6 +330,7 @@ int main(void)
 		cmocka_unit_test(long_rings_stop_and_start_while_receiving),
 		cmocka_unit_test(front_end_that_goes_in_mid_transfer_leaves_nothing),
 		cmocka_unit_test(held_chains_come_back_when_a_ring_stops),
+		cmocka_unit_test(new_call_eventfd_leaves_held_chains_alone),
 		cmocka_unit_test(memory_cut_short_ends_the_session_only),
 		cmocka_unit_test(memory_cut_short_in_mid_transfer),
 		cmocka_unit_test(huge_page_memory_is_mapped_and_unmapped_whole),
