@@ -40,6 +40,7 @@ static const char usage[] =
 	"  --without LIST      do not negotiate: csum,tso,mrg,event,guest_csum,guest_tso\n"
 	"  --link SPEC         a bad link, both ways: loss=PCT,duplicate=PCT,reorder=PCT,\n"
 	"                      delay=MS,seed=N\n"
+	"  --restart MS        stop both rings and start them again that often\n"
 	"  --stats             print what was moved, as one JSON line, on stderr\n";
 
 struct options {
@@ -49,6 +50,7 @@ struct options {
 	uint8_t mac[6];
 	bool fixed, stats;
 	int mtu;
+	int restart_ms;
 	char **command;
 };
 
@@ -114,19 +116,13 @@ static void parse_cidr(struct ns_address *a, char *text)
 static void parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "socket", 1, NULL, 's' },
-		{ "addr", 1, NULL, 'a' },
-		{ "gateway", 1, NULL, 'g' },
-		{ "dns", 1, NULL, 'd' },
-		{ "mtu", 1, NULL, 'm' },
-		{ "mac", 1, NULL, 'h' },
-		{ "queue-size", 1, NULL, 'q' },
-		{ "rx-buf", 1, NULL, 'r' },
-		{ "without", 1, NULL, 'w' },
-		{ "stats", 0, NULL, 't' },
-		{ "link", 1, NULL, 'l' },
-		{ "help", 0, NULL, '?' },
-		{ 0 },
+		{ "socket", 1, NULL, 's' },	{ "addr", 1, NULL, 'a' },
+		{ "gateway", 1, NULL, 'g' },	{ "dns", 1, NULL, 'd' },
+		{ "mtu", 1, NULL, 'm' },	{ "mac", 1, NULL, 'h' },
+		{ "queue-size", 1, NULL, 'q' }, { "rx-buf", 1, NULL, 'r' },
+		{ "without", 1, NULL, 'w' },	{ "stats", 0, NULL, 't' },
+		{ "link", 1, NULL, 'l' },	{ "restart", 1, NULL, 'R' },
+		{ "help", 0, NULL, '?' },	{ 0 },
 	};
 	unsigned int m[6];
 	int c;
@@ -169,6 +165,9 @@ static void parse(struct options *o, int argc, char **argv)
 				fprintf(stderr, "nsguest: --link: '%s' makes no sense\n", optarg);
 				exit(125);
 			}
+			break;
+		case 'R':
+			o->restart_ms = (int)strtol(optarg, NULL, 10);
 			break;
 		case 't':
 			o->stats = true;
@@ -218,14 +217,16 @@ static void print_stats(const struct front *f, const struct pump_stats *n)
 	fprintf(stderr,
 		"{\"features\":\"0x%llx\",\"tx_frames\":%llu,\"tx_bytes\":%llu,\"rx_frames\":%llu,"
 		"\"rx_bytes\":%llu,\"kicks\":%llu,\"sleeps\":%llu,\"tap_errors\":%llu,"
-		"\"lost\":%llu,\"doubled\":%llu,\"reordered\":%llu,\"cpu_s\":%.3f}\n",
+		"\"lost\":%llu,\"doubled\":%llu,\"reordered\":%llu,\"restarts\":%llu,\"cpu_s\":%."
+		"3f}\n",
 		(unsigned long long)f->features, (unsigned long long)n->tx_frames,
 		(unsigned long long)n->tx_bytes, (unsigned long long)n->rx_frames,
 		(unsigned long long)n->rx_bytes,
 		(unsigned long long)(f->vq[FRONT_RX].kicks + f->vq[FRONT_TX].kicks),
 		(unsigned long long)n->sleeps, (unsigned long long)n->rx_tap_errors,
 		(unsigned long long)n->lost, (unsigned long long)n->doubled,
-		(unsigned long long)n->reordered, seconds(ru.ru_utime) + seconds(ru.ru_stime));
+		(unsigned long long)n->reordered, (unsigned long long)n->restarts,
+		seconds(ru.ru_utime) + seconds(ru.ru_stime));
 }
 
 int main(int argc, char **argv)
@@ -269,7 +270,7 @@ int main(int argc, char **argv)
 	pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 	if (pidfd < 0)
 		fail("starting the command", -errno);
-	ret = pump_run(&f, tap, pidfd, &o.link, &stats);
+	ret = pump_run(&f, tap, pidfd, &o.link, o.restart_ms, &stats);
 	unlink(resolv);
 	if (ret < 0) {
 		kill(pid, SIGKILL);

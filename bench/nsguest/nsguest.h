@@ -38,10 +38,11 @@ struct pump_stats {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t sleeps, rx_tap_errors;
 	uint64_t lost, doubled, reordered;
+	uint64_t restarts;
 };
 
 /* pump.c */
 int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_config *link,
-	     struct pump_stats *stats);
+	     int restart_ms, struct pump_stats *stats);
 
 #endif

@@ -38,6 +38,7 @@ struct pump {
 	int tap;
 	bool tap_readable;
 	bool bad_link;
+	uint64_t restart_ns, restart_due; /* 0 = never */
 	struct impair up, down;
 	uint8_t frame[FRONT_FRAME_MAX + 1];
 };
@@ -167,8 +168,10 @@ static int deliver(struct pump *p, uint16_t first, uint32_t first_len)
 	uint32_t len = first_len;
 	uint16_t span = 1;
 
-	if (first_len < FRONT_NET_HDR_LEN)
-		return -EPROTO;
+	if (first_len < FRONT_NET_HDR_LEN) { /* given back unused when the rings stopped */
+		front_vq_add(q, first, q->buf_size, true);
+		return 0;
+	}
 	if (p->f->features & (1ULL << VIRTIO_NET_F_MRG_RXBUF))
 		span = get_le16(front_vq_buf(q, first) + 10);
 	if (span == 0 || span > SPAN_MAX)
@@ -233,6 +236,24 @@ static int run_link(struct pump *p)
 	return next == UINT64_MAX ? -1 : (int)((next - now) / NS_PER_MS) + 1;
 }
 
+/* Stop the rings and go on where they were, as a VMM does that pauses its guest. */
+static int restart_if_due(struct pump *p)
+{
+	uint16_t base[FRONT_QUEUES];
+	uint64_t now;
+	int ret;
+
+	if (!p->restart_ns)
+		return 0;
+	now = clock_now_ns();
+	if (now < p->restart_due)
+		return 0;
+	p->restart_due = now + p->restart_ns;
+	p->n->restarts++;
+	ret = front_stop(p->f, base);
+	return ret < 0 ? ret : front_restart(p->f, base);
+}
+
 static int watch(int ep, int fd, enum watched what, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.u32 = what };
@@ -249,6 +270,8 @@ static int sleep_until_work(struct pump *p, int ep)
 	bool more;
 	int n;
 
+	if (p->restart_ns)
+		timeout = timeout < 0 ? 1 : MIN(timeout, 1);
 	more = front_vq_calls_on(&p->f->vq[FRONT_RX]);
 	if (tx_full)
 		more |= front_vq_calls_on(&p->f->vq[FRONT_TX]);
@@ -269,11 +292,12 @@ static int sleep_until_work(struct pump *p, int ep)
  * pump_run() - move frames until the child ends
  * @tap:	nonblocking, with a 12-byte virtio header
  * @child_pidfd:	readable when the command has ended
+ * @restart_ms:	stop the rings and start them again that often, 0 = never
  *
  * Return: 0, or -EPROTO when the back-end broke the rings' rules, or -errno
  */
 int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_config *link,
-	     struct pump_stats *stats)
+	     int restart_ms, struct pump_stats *stats)
 {
 	static struct pump p;
 	struct front_vq *rx = &f->vq[FRONT_RX];
@@ -283,6 +307,8 @@ int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_conf
 	if (ep < 0)
 		return -errno;
 	p = (struct pump){ .f = f, .n = stats, .tap = tap, .tap_readable = true };
+	p.restart_ns = (uint64_t)restart_ms * NS_PER_MS;
+	p.restart_due = clock_now_ns() + p.restart_ns;
 	p.bad_link = impair_any(link);
 	impair_init(&p.up, link, up_deliver, &p);
 	impair_init(&p.down, link, down_deliver, &p);
@@ -304,6 +330,8 @@ int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_conf
 			ret = tx < 0 ? tx : got;
 		else if (tx == 0 && got == 0)
 			ret = sleep_until_work(&p, ep);
+		if (ret == 0)
+			ret = restart_if_due(&p);
 	}
 	stats->lost = p.up.lost + p.down.lost;
 	stats->doubled = p.up.doubled + p.down.doubled;

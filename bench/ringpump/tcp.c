@@ -350,11 +350,15 @@ static int receive(struct pump_tcp *t)
 		struct rx_span s = { .parts = 1 };
 		uint16_t span = 1;
 
+		if (len < FRONT_NET_HDR_LEN) { /* given back unused when the rings stopped */
+			front_vq_add(q, id, q->buf_size, true);
+			continue;
+		}
 		s.part[0] = front_vq_buf(q, id);
 		s.len[0] = len;
 		if (t->f->features & (1ULL << VIRTIO_NET_F_MRG_RXBUF))
 			span = get_le16(s.part[0] + 10);
-		if (len < FRONT_NET_HDR_LEN || span == 0 || span > ARRAY_SIZE(s.part))
+		if (span == 0 || span > ARRAY_SIZE(s.part))
 			return -EPROTO;
 		for (; s.parts < span; s.parts++) {
 			if (front_vq_used(q, &ids[s.parts], &len) != 1)
