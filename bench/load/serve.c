@@ -293,6 +293,7 @@ static void read_line(struct conn *c)
 	if (passing(n))
 		return;
 	if (n <= 0) {
+		resets += n < 0 && errno == ECONNRESET;
 		end(c);
 		return;
 	}
