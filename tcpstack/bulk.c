@@ -208,9 +208,10 @@ ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offere
 static bool seg_to_arena(struct bulk *b, struct bulk_queue *q, struct bulk_seg *seg)
 {
 	uint32_t left = seg->len - seg->done;
-	struct bulk_seg *prev = seg->node.prev == &q->pending ? NULL : seg_of(seg->node.prev);
+	bool first = seg->node.prev == &q->pending;
+	struct bulk_seg *prev = seg_of(seg->node.prev);
 
-	if (prev && prev->buf && pool_slot_size(b->bufs) - prev->len >= left) {
+	if (!first && prev->buf && pool_slot_size(b->bufs) - prev->len >= left) {
 		iov_read(seg->iov, seg->iovcnt, seg->done, prev->buf + prev->len, left);
 		seg_grow(prev, left);
 		seg_free(b, q, seg);

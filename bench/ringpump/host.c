@@ -106,11 +106,11 @@ int host_start(struct host_side **out, const struct pump_options *o, uint16_t *p
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sa);
-	struct host_side *h = calloc(1, sizeof(*h));
+	struct host_side *h;
 	int fds[2];
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (!h || fd < 0 || pipe(fds) < 0)
+	if (fd < 0 || pipe(fds) < 0)
 		return -errno;
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 	if (o->rcvbuf)
@@ -121,6 +121,9 @@ int host_start(struct host_side **out, const struct pump_options *o, uint16_t *p
 	    getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return -errno;
 	*port = ntohs(sa.sin_port);
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
 	pattern_init();
 	h->result = fds[0];
 	h->pid = fork();
