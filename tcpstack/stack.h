@@ -85,6 +85,7 @@ struct stack_env {
  * struct stack_counters - single writer, any reader
  *
  * "tx" is guest to host and "rx" host to guest, as the guest's driver has it.
+ * Each counter before @drops has a row in counters.c.
  */
 struct stack_counters {
 	struct counter tx_frames, tx_bytes;
@@ -104,6 +105,23 @@ struct stack_counters {
 	struct counter parked_bytes; /* gauge: guest payload held back */
 	struct counter drops[DROP_REASON_COUNT];
 };
+
+/**
+ * struct stack_counter_def - one counter of struct stack_counters
+ * @name:	of the field, and of the metric
+ * @text:	what it counts, in a few words
+ * @gauge:	it also falls
+ */
+struct stack_counter_def {
+	const char *name, *text;
+	size_t offset;
+	bool gauge;
+};
+
+/* counters.c */
+extern const struct stack_counter_def stack_counter_table[];
+extern const uint32_t stack_counter_rows;
+uint64_t stack_counter(const struct stack_counters *n, const struct stack_counter_def *def);
 
 /* stack.c */
 void stack_config_defaults(struct stack_config *cfg);

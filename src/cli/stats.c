@@ -43,40 +43,9 @@ static void queue_rows(const struct vdev *d, row_fn row, void *ctx)
 
 static void stack_rows(const struct stack_counters *n, row_fn row, void *ctx)
 {
-	const struct {
-		const char *name;
-		const struct counter *c;
-	} rows[] = {
-		{ "tx_frames", &n->tx_frames },
-		{ "tx_bytes", &n->tx_bytes },
-		{ "rx_frames", &n->rx_frames },
-		{ "rx_bytes", &n->rx_bytes },
-		{ "tx_batches", &n->tx_batches },
-		{ "tx_batch_segments", &n->tx_batch_segs },
-		{ "tcp_tx_payload", &n->tcp_tx_payload },
-		{ "tcp_rx_payload", &n->tcp_rx_payload },
-		{ "tcp_opened", &n->tcp_opened },
-		{ "tcp_established", &n->tcp_established },
-		{ "tcp_refused", &n->tcp_refused },
-		{ "tcp_closed", &n->tcp_closed },
-		{ "tcp_reset", &n->tcp_reset },
-		{ "tcp_active", &n->tcp_active },
-		{ "tcp_retransmits", &n->tcp_retransmits },
-		{ "udp_opened", &n->udp_opened },
-		{ "udp_tx", &n->udp_tx },
-		{ "udp_rx", &n->udp_rx },
-		{ "ping_opened", &n->ping_opened },
-		{ "ping_tx", &n->ping_tx },
-		{ "ping_rx", &n->ping_rx },
-		{ "dns_queries", &n->dns_queries },
-		{ "dns_answers", &n->dns_answers },
-		{ "dhcp_acks", &n->dhcp_acks },
-		{ "syscalls", &n->syscalls },
-		{ "cycles", &n->cycles },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		row(ctx, "net", rows[i].name, counter_get(rows[i].c));
+	for (uint32_t i = 0; i < stack_counter_rows; i++)
+		row(ctx, "net", stack_counter_table[i].name,
+		    stack_counter(n, &stack_counter_table[i]));
 	for (int d = 0; d < DROP_REASON_COUNT; d++) {
 		if (counter_get(&n->drops[d]) > 0)
 			row(ctx, "drops", drop_name((enum drop_reason)d),

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one list of the stack's counters: name, kind and meaning. --stats, the
+ * control socket and its Prometheus text all walk it.
+ */
+#include "tcpstack/stack.h"
+
+#include "src/base/base.h"
+
+#define AT(field) .name = #field, .offset = offsetof(struct stack_counters, field)
+#define C(field, what)                    \
+	{                                 \
+		AT(field), .text = (what) \
+	}
+#define G(field, what)                                   \
+	{                                                \
+		AT(field), .text = (what), .gauge = true \
+	}
+
+const struct stack_counter_def stack_counter_table[] = {
+	C(tx_frames, "frames from the guest"),
+	C(tx_bytes, "bytes of frames from the guest"),
+	C(rx_frames, "frames to the guest"),
+	C(rx_bytes, "bytes of frames to the guest"),
+	C(tx_batches, "sends of collected TCP payload"),
+	C(tx_batch_segs, "segments that went into them"),
+	C(tcp_tx_payload, "TCP payload bytes handed to host sockets"),
+	C(tcp_rx_payload, "TCP payload bytes taken from host sockets"),
+	C(tcp_opened, "TCP connections begun by the guest"),
+	C(tcp_established, "TCP connections established"),
+	C(tcp_refused, "TCP connections refused"),
+	C(tcp_closed, "TCP flows ended, in whatever way"),
+	C(tcp_reset, "TCP connections reset by the host's peer"),
+	G(tcp_active, "TCP flows now"),
+	C(tcp_retransmits, "TCP segments sent to the guest again"),
+	C(udp_opened, "UDP flows begun"),
+	G(udp_active, "UDP flows now"),
+	C(udp_tx, "UDP datagrams from the guest"),
+	C(udp_rx, "UDP datagrams to the guest"),
+	C(ping_opened, "ICMP echo flows begun"),
+	G(ping_active, "ICMP echo flows now"),
+	C(ping_tx, "ICMP echo requests from the guest"),
+	C(ping_rx, "ICMP echo replies to the guest"),
+	C(dns_queries, "DNS queries from the guest"),
+	C(dns_answers, "DNS answers to the guest"),
+	C(dhcp_acks, "DHCP leases acknowledged"),
+	C(syscalls, "system calls of the stack"),
+	C(cycles, "cycles of the stack"),
+	G(parked_bytes, "bytes of the guest that wait for a host socket"),
+};
+
+/* Whoever adds a counter adds its row. */
+static_assert(ARRAY_SIZE(stack_counter_table) ==
+		      offsetof(struct stack_counters, drops) / sizeof(struct counter),
+	      "a row for each counter");
+
+const uint32_t stack_counter_rows = ARRAY_SIZE(stack_counter_table);
+
+/**
+ * stack_counter() - the counter that @def describes, in @n; any thread
+ */
+uint64_t stack_counter(const struct stack_counters *n, const struct stack_counter_def *def)
+{
+	return counter_get((const struct counter *)((const char *)n + def->offset));
+}
