@@ -99,12 +99,12 @@ static void serve(int listener, const struct pump_options *o, int result)
 
 /**
  * host_start() - fork the host's end
- * @port:	out: where it listens on 127.0.0.1
+ * @port:	out: where it listens, on 127.0.0.1 or @o's address
  */
 int host_start(struct host_side **out, const struct pump_options *o, uint16_t *port)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+				  .sin_addr.s_addr = htonl(o->host ? o->host : INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sa);
 	struct host_side *h;
 	int fds[2];

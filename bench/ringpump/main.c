@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ringpump: options, one run, and its result as a JSON line. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <linux/virtio_config.h>
@@ -30,6 +31,7 @@ static const char usage[] =
 	"  --queue-size N     entries of each queue (256)\n"
 	"  --rx-buf BYTES     one receive buffer (4096)\n"
 	"  --sndbuf, --rcvbuf BYTES  of the host's end (the kernel's)\n"
+	"  --host A.B.C.D     listen at this address of ours, and not on loopback\n"
 	"  --without-offload  no checksum, TSO or EVENT_IDX from us\n"
 	"  --verify           compare every byte\n";
 
@@ -59,6 +61,7 @@ static void parse(struct pump_options *o, int argc, char **argv)
 		{ "rx-buf", 1, NULL, 'r' },
 		{ "sndbuf", 1, NULL, 'S' },
 		{ "rcvbuf", 1, NULL, 'R' },
+		{ "host", 1, NULL, 'h' },
 		{ "without-offload", 0, NULL, 'w' },
 		{ "verify", 0, NULL, 'v' },
 		{ "help", 0, NULL, '?' },
@@ -91,6 +94,8 @@ static void parse(struct pump_options *o, int argc, char **argv)
 			o->sndbuf = (uint32_t)n;
 		else if (c == 'R')
 			o->rcvbuf = (uint32_t)n;
+		else if (c == 'h')
+			o->host = ntohl(inet_addr(optarg));
 		else if (c == 'w')
 			o->front.features &= ~OFFLOADS;
 		else if (c == 'v')
@@ -101,7 +106,7 @@ static void parse(struct pump_options *o, int argc, char **argv)
 			break;
 	}
 	if (!o->front.socket || o->flows < 1 || o->flows > FLOWS_MAX || o->mtu < 576 ||
-	    o->mtu > 65535 || !is_power_of_two(o->front.queue_size)) {
+	    o->host == INADDR_NONE || o->mtu > 65535 || !is_power_of_two(o->front.queue_size)) {
 		fputs(usage, stderr);
 		exit(2);
 	}

@@ -115,7 +115,7 @@ static void put_ether(const struct pump_tcp *t, uint8_t *eth, uint16_t type)
 	put_be16(eth + 12, type);
 }
 
-static void put_ip(uint8_t *ip, uint32_t len)
+static void put_ip(const struct pump_tcp *t, uint8_t *ip, uint32_t len)
 {
 	memset(ip, 0, 20);
 	ip[0] = 0x45;
@@ -124,7 +124,7 @@ static void put_ip(uint8_t *ip, uint32_t len)
 	ip[8] = 64;
 	ip[9] = 6;
 	put_be32(ip + 12, GUEST_IP);
-	put_be32(ip + 16, GATEWAY_IP);
+	put_be32(ip + 16, t->o->host ? t->o->host : GATEWAY_IP);
 	put_be16(ip + 10, (uint16_t)~fold(sum16(0, ip, 20)));
 }
 
@@ -164,7 +164,7 @@ static bool emit(struct pump_tcp *t, struct flow *fl, uint8_t flags, uint32_t re
 		return false;
 	tcp = buf + HEADERS - 20;
 	put_ether(t, buf + FRONT_NET_HDR_LEN, 0x0800);
-	put_ip(buf + FRONT_NET_HDR_LEN + 14, 40 + opts + len);
+	put_ip(t, buf + FRONT_NET_HDR_LEN + 14, 40 + opts + len);
 	put_be16(tcp, fl->port);
 	put_be16(tcp + 2, t->dst_port);
 	put_be32(tcp + 4, rel);
