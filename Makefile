@@ -141,10 +141,15 @@ $(LOAD) $(INIT):
 NSGUEST  := $(B)/nsguest
 RINGPUMP := $(B)/ringpump
 
+# Two namespaces whose link takes frames as a NIC does: a peer off this host.
+OFFHOST  := $(B)/offhost
+
 $(NSGUEST): $(call obj_of,$(call src_of,bench/nsguest) $(call src_of,bench/front)) $(LIB_BASE)
 	$(call link,$^,)
 $(RINGPUMP): $(call obj_of,$(call src_of,bench/ringpump) $(call src_of,bench/front) \
 		bench/load/pattern.c) $(LIB_BASE)
+	$(call link,$^,)
+$(OFFHOST): $(call obj_of,$(call src_of,bench/offhost))
 	$(call link,$^,)
 
 GUEST := $(B)/guest/initramfs.cpio.gz
@@ -158,7 +163,7 @@ $(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
 
 FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN)
 
-all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP)	## build the program and its tools
+all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST)	## build the program and its tools
 
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
