@@ -18,10 +18,11 @@ B=${BUILD:-build}
 
 packages() {
 	case $1 in
-	build) echo gcc clang make libc6-dev libcmocka-dev liburing-dev libjansson-dev \
-		libseccomp-dev systemtap-sdt-dev ;;
+	build) echo gcc clang libclang-rt-14-dev make git libc6-dev libcmocka-dev liburing-dev \
+		libjansson-dev libseccomp-dev systemtap-sdt-dev ;;
 	lint) echo cppcheck clang-tidy clang-format shellcheck ;;
-	guest) echo qemu-system-x86 seabios busybox-static acpica-tools cpio zstd xz-utils nginx-light ;;
+	guest) echo iproute2 kmod curl qemu-system-x86 seabios busybox-static acpica-tools cpio \
+		zstd xz-utils nginx-light ;;
 	docs) echo mandoc ;;
 	profile) echo heaptrack libjemalloc2 ;;
 	all) for g in build lint guest docs; do packages $g; done ;;
