@@ -12,26 +12,39 @@
  */
 #include "tcpstack/bulk.h"
 
+#include <errno.h>
+
 #include "tcpstack/frame.h"
 #include "tcpstack/limits.h"
 #include "tcpstack/priv.h"
 
-static struct bulk_seg *seg_of(struct dlist *n)
-{
-	return container_of(n, struct bulk_seg, node);
-}
-
-static void seg_free(struct bulk *b, struct bulk_queue *q, struct bulk_seg *seg)
+/**
+ * bulk_seg_free() - a segment's end; its token goes back to the port
+ *
+ * It is in no queue any more; perhaps in a loan's list.
+ */
+void bulk_seg_free(struct bulk *b, struct bulk_seg *seg)
 {
 	dlist_del(&seg->node);
-	if (seg->buf) {
+	if (seg->buf)
 		pool_put(b->bufs, seg->buf);
-	} else {
-		q->frames--;
-		b->frames--;
+	else
 		b->st->port->tx_done(b->st->port_ctx, seg->token);
-	}
 	pool_put(b->segs, seg);
+}
+
+static void pending_del(struct bulk *b, struct bulk_queue *q, struct bulk_seg *seg)
+{
+	dlist_del(&seg->node);
+	q->segs--;
+	q->frames -= !seg->buf;
+	b->frames -= !seg->buf;
+}
+
+static void pending_free(struct bulk *b, struct bulk_queue *q, struct bulk_seg *seg)
+{
+	pending_del(b, q, seg);
+	bulk_seg_free(b, seg);
 }
 
 static void bytes_add(struct bulk *b, struct bulk_queue *q, uint32_t n)
@@ -57,8 +70,8 @@ static uint32_t tail_room(const struct bulk *b, const struct bulk_queue *q)
 	return seg->buf ? pool_slot_size(b->bufs) - seg->len : 0;
 }
 
-/* An empty arena segment at the end of @after's list position, or NULL. */
-static struct bulk_seg *arena_seg(struct bulk *b, struct dlist *head)
+/* An empty arena segment of @q before @at (the list's head: at its end), or NULL. */
+static struct bulk_seg *arena_seg(struct bulk *b, struct bulk_queue *q, struct dlist *at)
 {
 	struct bulk_seg *seg = pool_get(b->segs);
 
@@ -70,9 +83,11 @@ static struct bulk_seg *arena_seg(struct bulk *b, struct dlist *head)
 		return NULL;
 	}
 	seg->len = seg->done = 0;
+	seg->mark = 0;
 	seg->iovcnt = 1;
 	seg->iov[0] = (struct iovec){ seg->buf, 0 };
-	dlist_push_tail(head, &seg->node);
+	dlist_push_tail(at, &seg->node);
+	q->segs++;
 	return seg;
 }
 
@@ -87,11 +102,11 @@ static bool put_copy(struct bulk *b, struct bulk_queue *q, const struct tx_frame
 		     uint32_t off, uint32_t len)
 {
 	uint32_t room = MIN(tail_room(b, q), len);
-	struct bulk_seg *tail = room ? seg_of(q->pending.prev) : NULL;
+	struct bulk_seg *tail = room ? bulk_seg_of(q->pending.prev) : NULL;
 
 	DEBUG_BUG_ON(len > pool_slot_size(b->bufs));
 	if (room < len) {
-		struct bulk_seg *seg = arena_seg(b, &q->pending);
+		struct bulk_seg *seg = arena_seg(b, q, &q->pending);
 
 		if (!seg)
 			return false;
@@ -108,14 +123,19 @@ static bool put_copy(struct bulk *b, struct bulk_queue *q, const struct tx_frame
 
 /**
  * bulk_init() - what all queues of a stack share
- * @ops:	the engine
- * @segs, @bufs:	pools of struct bulk_seg and of arena buffers; borrowed
+ * @segs, @bufs, @loans:	pools of struct bulk_seg, of arena buffers, and of
+ *		struct bulk_loan; borrowed
  * @iov:	scratch of iovecs; borrowed
+ *
+ * There is one engine, that which copies; bulk_engines_init() adds the others.
  */
-void bulk_init(struct bulk *b, struct stack *st, const struct bulk_ops *ops, struct pool *segs,
-	       struct pool *bufs, struct scratch *iov)
+void bulk_init(struct bulk *b, struct stack *st, struct pool *segs, struct pool *bufs,
+	       struct pool *loans, struct scratch *iov)
 {
-	*b = (struct bulk){ .st = st, .ops = ops, .segs = segs, .bufs = bufs, .iov = iov };
+	*b = (struct bulk){ .st = st, .segs = segs, .bufs = bufs, .loans = loans, .iov = iov };
+	b->engines[BULK_COPY] = &bulk_copy;
+	dlist_init(&b->lending);
+	dlist_init(&b->idle);
 }
 
 /**
@@ -125,7 +145,6 @@ void bulk_queue_init(struct bulk_queue *q)
 {
 	*q = (struct bulk_queue){ .bytes = 0 };
 	dlist_init(&q->pending);
-	dlist_init(&q->lent);
 }
 
 /**
@@ -150,7 +169,9 @@ enum bulk_verdict bulk_put(struct bulk *b, struct bulk_queue *q, const struct tx
 			seg->token = frame->token;
 			seg->len = len;
 			seg->done = 0;
+			seg->mark = 0;
 			dlist_push_tail(&q->pending, &seg->node);
+			q->segs++;
 			q->frames++;
 			b->frames++;
 			bytes_add(b, q, len);
@@ -161,47 +182,104 @@ enum bulk_verdict bulk_put(struct bulk *b, struct bulk_queue *q, const struct tx
 	return put_copy(b, q, frame, off, len) ? BULK_COPIED : BULK_FULL;
 }
 
-/* The socket accepted @n bytes more. */
-static void accept_bytes(struct bulk *b, struct bulk_queue *q, uint32_t n)
+/**
+ * bulk_gather() - the pending bytes, from the first on
+ * @iov, @max:	out
+ * @max_bytes:	no more than so many
+ * @bytes:	out: how many they are
+ *
+ * Return: entries of @iov
+ */
+uint32_t bulk_gather(const struct bulk_queue *q, struct iovec *iov, uint32_t max,
+		     uint32_t max_bytes, uint32_t *bytes)
+{
+	struct dlist *it;
+	uint32_t n = 0, left = max_bytes;
+
+	dlist_for_each (it, &q->pending) {
+		const struct bulk_seg *seg = bulk_seg_of(it);
+		size_t skip = seg->done;
+
+		for (uint32_t i = 0; i < seg->iovcnt && n < max && left; i++) {
+			size_t have = seg->iov[i].iov_len;
+
+			if (skip >= have) {
+				skip -= have;
+				continue;
+			}
+			iov[n].iov_base = (uint8_t *)seg->iov[i].iov_base + skip;
+			iov[n].iov_len = MIN(have - skip, (size_t)left);
+			left -= (uint32_t)iov[n].iov_len;
+			skip = 0;
+			n++;
+		}
+		if (n == max || !left)
+			break;
+	}
+	*bytes = max_bytes - left;
+	return n;
+}
+
+/* The socket accepted @n bytes more; with @ln it refers to them. */
+static void accept_bytes(struct bulk *b, struct bulk_queue *q, uint32_t n, struct bulk_loan *ln)
 {
 	bytes_sub(b, q, n);
 	while (n) {
-		struct bulk_seg *seg = seg_of(q->pending.next);
+		struct bulk_seg *seg = bulk_seg_of(q->pending.next);
 		uint32_t take = MIN(n, seg->len - seg->done);
 
 		seg->done += take;
 		n -= take;
-		if (seg->done == seg->len) {
-			dlist_del(&seg->node);
-			dlist_push_tail(&q->lent, &seg->node);
+		q->sent += take;
+		if (ln) {
+			seg->mark = q->sent;
+			bulk_lending(b, ln, seg);
+		}
+		if (seg->done < seg->len)
+			break;
+		if (seg->mark) {
+			pending_del(b, q, seg);
+			bulk_lend(b, q->loan, seg);
+		} else {
+			pending_free(b, q, seg);
 		}
 	}
-}
-
-static void release(struct bulk *b, struct bulk_queue *q)
-{
-	uint32_t n = b->ops->reap ? b->ops->reap(b, q) : UINT32_MAX;
-
-	while (n-- && !dlist_empty(&q->lent))
-		seg_free(b, q, seg_of(q->lent.next));
+	if (q->loan)
+		q->loan->sent = q->sent;
 }
 
 /**
- * bulk_send() - one call of the engine
+ * bulk_send() - one call of the engine that suits the batch
  * @offered:	receives how many bytes the socket was shown
  *
- * Tokens of what the engine has released go back to the port. Return: bytes
- * that the socket accepted, or -errno with the queue as it was.
+ * Tokens of what is released go back to the port. Return: bytes that the socket
+ * accepted, or -errno with the queue as it was.
  */
 ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offered)
 {
-	ssize_t n = b->ops->send(b, fd, q, offered);
+	const struct bulk_ops *ops = bulk_pick(b, q, fd);
+	ssize_t n = ops->send(b, fd, q, offered);
 
-	if (n > 0) {
-		accept_bytes(b, q, (uint32_t)n);
-		release(b, q);
+	if (n == -EOPNOTSUPP && ops->reap) {
+		q->allowed = 0;
+		ops = b->engines[BULK_COPY];
+		n = ops->send(b, fd, q, offered);
 	}
+	if (n > 0)
+		accept_bytes(b, q, (uint32_t)n, ops->reap ? q->loan : NULL);
 	return n;
+}
+
+/* The rest of @seg is elsewhere. Of what it has sent, something may be lent. */
+static void seg_cut(struct bulk *b, struct bulk_queue *q, struct bulk_seg *seg)
+{
+	if (!seg->mark) {
+		pending_free(b, q, seg);
+		return;
+	}
+	seg->len = seg->done;
+	pending_del(b, q, seg);
+	bulk_lend(b, q->loan, seg);
 }
 
 /* What @seg still has to send moves to the arena; its token goes back. */
@@ -209,20 +287,20 @@ static bool seg_to_arena(struct bulk *b, struct bulk_queue *q, struct bulk_seg *
 {
 	uint32_t left = seg->len - seg->done;
 	bool first = seg->node.prev == &q->pending;
-	struct bulk_seg *prev = seg_of(seg->node.prev);
+	struct bulk_seg *prev = bulk_seg_of(seg->node.prev);
 
 	if (!first && prev->buf && pool_slot_size(b->bufs) - prev->len >= left) {
 		iov_read(seg->iov, seg->iovcnt, seg->done, prev->buf + prev->len, left);
 		seg_grow(prev, left);
-		seg_free(b, q, seg);
+		seg_cut(b, q, seg);
 		return true;
 	}
-	prev = arena_seg(b, &seg->node); /* pushed before it: the list is circular */
+	prev = arena_seg(b, q, &seg->node); /* pushed before it: the list is circular */
 	if (!prev)
 		return false;
 	iov_read(seg->iov, seg->iovcnt, seg->done, prev->buf, left);
 	seg_grow(prev, left);
-	seg_free(b, q, seg);
+	seg_cut(b, q, seg);
 	return true;
 }
 
@@ -239,7 +317,7 @@ void bulk_park(struct bulk *b, struct bulk_queue *q)
 	uint32_t kept = 0;
 
 	dlist_for_each_safe (n, tmp, &q->pending) {
-		struct bulk_seg *seg = seg_of(n);
+		struct bulk_seg *seg = bulk_seg_of(n);
 
 		if (seg->buf)
 			continue;
@@ -253,24 +331,37 @@ void bulk_park(struct bulk *b, struct bulk_queue *q)
 }
 
 /**
- * bulk_clear() - drop all; the tokens go back to the port
- *
- * For a flow that ends. The engine must no longer refer to the memory.
+ * bulk_fin_sent() - the socket's sending side has been shut down
  */
-void bulk_clear(struct bulk *b, struct bulk_queue *q)
+void bulk_fin_sent(struct bulk_queue *q)
+{
+	q->fin = true;
+	if (q->loan)
+		q->loan->fin = true;
+}
+
+/**
+ * bulk_end() - the flow ends: what the socket has not accepted is dropped
+ * @fd:		the socket, or -1
+ *
+ * Tokens go back to the port, but for those of what is lent. Return: true when
+ * something is, and @fd was taken over: it is closed when nothing is lent any
+ * more. Else it is still the caller's.
+ */
+bool bulk_end(struct bulk *b, struct bulk_queue *q, int fd)
 {
 	bytes_sub(b, q, q->bytes);
-	while (!dlist_empty(&q->lent))
-		seg_free(b, q, seg_of(q->lent.next));
 	while (!dlist_empty(&q->pending))
-		seg_free(b, q, seg_of(q->pending.next));
+		seg_cut(b, q, bulk_seg_of(q->pending.next));
+	return bulk_loan_end(b, q, fd);
 }
 
 /**
  * bulk_drop_frames() - the port goes, and with it all that lies in its frames
  *
  * From the first byte that is lost on, everything is dropped, for what follows
- * a hole cannot be sent. The tokens go back to the port.
+ * a hole cannot be sent. The tokens go back to the port. Nothing is lent: see
+ * bulk_drain().
  *
  * Return: bytes at the end of the queue that are no longer there.
  */
@@ -280,16 +371,17 @@ uint32_t bulk_drop_frames(struct bulk *b, struct bulk_queue *q)
 	struct dlist *n, *tmp;
 	bool lost = false;
 
-	while (!dlist_empty(&q->lent))
-		seg_free(b, q, seg_of(q->lent.next));
+	DEBUG_BUG_ON(bulk_is_lent(q));
+	if (q->loan)
+		q->loan->partial = false;
 	dlist_for_each_safe (n, tmp, &q->pending) {
-		struct bulk_seg *seg = seg_of(n);
+		struct bulk_seg *seg = bulk_seg_of(n);
 
 		lost |= !seg->buf;
 		if (!lost)
 			continue;
 		bytes_sub(b, q, seg->len - seg->done);
-		seg_free(b, q, seg);
+		pending_free(b, q, seg);
 	}
 	return before - q->bytes;
 }

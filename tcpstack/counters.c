@@ -47,6 +47,11 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(syscalls, "system calls of the stack"),
 	C(cycles, "cycles of the stack"),
 	G(parked_bytes, "bytes of the guest that wait for a host socket"),
+	G(bulk_lent_bytes, "bytes of guest memory that host sockets refer to"),
+	G(bulk_lent_frames, "frames of the guest that host sockets refer to"),
+	C(bulk_released, "segments that host sockets no longer refer to"),
+	C(bulk_abandoned,
+	  "segments taken back when the driver left, unread by a peer on this host"),
 };
 
 /* Whoever adds a counter adds its row. */

@@ -81,6 +81,27 @@
 #define LIMIT_TCP_PARK_BUFS_MIN	 16
 #define LIMIT_TCP_PARK_BUFS_MAX	 256
 
+/* --- guest memory that sockets refer to (bulk_loan.c) --------------------- */
+
+/*
+ * One flow's, before the next batch is copied instead. A Linux guest stops a
+ * socket at about 1 MiB of unfinished frames (tcp_limit_output_bytes).
+ */
+#define LIMIT_BULK_LENT_BYTES  (1U << 20)
+#define LIMIT_BULK_LENT_SEGS   64
+#define LIMIT_BULK_LENT_AGE_NS 20000000ULL
+/* All flows': what a ring of 256 can do without. */
+#define LIMIT_BULK_LENT_FRAMES_ALL 128
+/* Flows that lend at one time. */
+#define LIMIT_BULK_LOANS 128
+/* A batch that is worth the questions about it; below, a copy is cheaper. */
+#define LIMIT_BULK_BY_REF_MIN (16U << 10)
+/* Between two questions: a quarter of the age of what is lent, within these. */
+#define LIMIT_BULK_POLL_MIN_NS 200000L
+#define LIMIT_BULK_POLL_MAX_NS 20000000L
+/* What a driver that leaves waits for peers that do not read. */
+#define LIMIT_BULK_DRAIN_NS 100000000L
+
 /* Our window scale, RFC 7323: windows up to 8 MiB in steps of 128 bytes. */
 #define LIMIT_TCP_WSCALE     7
 #define LIMIT_TCP_WSCALE_MAX 14 /* of the guest's, RFC 7323 2.3 */

@@ -45,6 +45,7 @@ struct loop {
 	int epfd;
 	bool coarse; /* no epoll_pwait2(2) */
 	uint64_t now;
+	uint64_t wake_by; /* of the next wait only */
 	uint64_t syscalls;
 	loop_clock_fn clock;
 	void *clock_ctx;
@@ -69,6 +70,7 @@ int loop_new(struct loop **out, loop_clock_fn clock, void *clock_ctx)
 		return -ENOMEM;
 	lp->clock = clock;
 	lp->clock_ctx = clock_ctx;
+	lp->wake_by = UINT64_MAX;
 	lp->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (lp->epfd < 0) {
 		err = -errno;
@@ -190,7 +192,7 @@ static uint64_t sleep_ns(const struct loop *lp, bool may_sleep)
 
 	if (!may_sleep)
 		return 0;
-	next = timer_wheel_next_ns(&lp->timers);
+	next = MIN(timer_wheel_next_ns(&lp->timers), lp->wake_by);
 	if (next == UINT64_MAX)
 		return UINT64_MAX;
 	now = lp->clock(lp->clock_ctx);
@@ -253,10 +255,22 @@ int loop_wait(struct loop *lp, bool may_sleep)
 	int n = wait_events(lp, sleep_ns(lp, may_sleep));
 
 	BUG_ON(n < 0 && errno != EINTR);
+	lp->wake_by = UINT64_MAX;
 	lp->now = lp->clock(lp->clock_ctx);
 	for (int i = 0; i < n; i++)
 		dispatch(lp, lp->events[i].data.u64, lp->events[i].events);
 	return MAX(n, 0);
+}
+
+/**
+ * loop_wake_by() - the next wait ends at @ns if nothing ends it before
+ *
+ * For what is looked at in each cycle and needs no timer: finer than the wheel,
+ * and forgotten after that wait.
+ */
+void loop_wake_by(struct loop *lp, uint64_t ns)
+{
+	lp->wake_by = MIN(lp->wake_by, ns);
 }
 
 /**

@@ -63,6 +63,7 @@ int loop_add(struct loop *lp, int fd, uint32_t events, uint64_t token);
 int loop_mod(struct loop *lp, int fd, uint32_t events, uint64_t token);
 void loop_del(struct loop *lp, int fd);
 int loop_wait(struct loop *lp, bool may_sleep);
+void loop_wake_by(struct loop *lp, uint64_t ns);
 uint64_t loop_now(const struct loop *lp);
 struct timer_wheel *loop_timers(struct loop *lp);
 int loop_fd(const struct loop *lp);

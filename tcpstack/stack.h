@@ -102,7 +102,10 @@ struct stack_counters {
 	struct counter dhcp_acks;
 	struct counter syscalls; /* of the stack itself */
 	struct counter cycles;
-	struct counter parked_bytes; /* gauge: guest payload held back */
+	struct counter parked_bytes;			  /* gauge: guest payload held back */
+	struct counter bulk_lent_bytes, bulk_lent_frames; /* gauges: referred to by sockets */
+	struct counter bulk_released;			  /* segments that sockets have let go */
+	struct counter bulk_abandoned;			  /* ... that were taken back from them */
 	struct counter drops[DROP_REASON_COUNT];
 };
 

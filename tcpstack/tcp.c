@@ -82,8 +82,10 @@ static void close_socket(struct tcp *t, struct tcp_flow *fl)
 {
 	if (fl->f.fd < 0)
 		return;
-	tcp_syscall(t);
-	close(fl->f.fd); /* leaves the epoll set by itself */
+	if (!bulk_end(&t->bulk, &fl->tx, fl->f.fd)) {
+		tcp_syscall(t);
+		close(fl->f.fd); /* leaves the epoll set by itself */
+	}
 	fl->f.fd = -1;
 }
 
@@ -140,7 +142,7 @@ struct tcp_flow *tcp_flow_new(struct tcp *t, const struct flow_key *key)
 void tcp_flow_free(struct tcp *t, struct tcp_flow *fl)
 {
 	close_socket(t, fl);
-	bulk_clear(&t->bulk, &fl->tx);
+	DEBUG_BUG_ON(fl->tx.frames || fl->tx.loan);
 	timer_cancel(loop_timers(t->st->loop), &fl->timer);
 	dlist_del(&fl->dirty);
 	dlist_del(&fl->wait);
@@ -290,6 +292,7 @@ static int make_arena(struct tcp *t)
 	struct pool_config pools[] = {
 		{ "tcp-seg", sizeof(struct bulk_seg), LIMIT_TCP_SEGMENTS },
 		{ "tcp-park", LIMIT_TCP_PARK_BUF_BYTES, MIN(bufs, LIMIT_TCP_PARK_BUFS_MAX) },
+		{ "tcp-loan", sizeof(struct bulk_loan), LIMIT_BULK_LOANS },
 	};
 	struct arena_config cfg = { .name = "tcp", .pools = pools, .npools = ARRAY_SIZE(pools) };
 
@@ -333,8 +336,9 @@ int tcp_init(struct stack *st)
 		ret = -ENOMEM;
 		goto free_iov;
 	}
-	bulk_init(&t->bulk, st, &bulk_copy, arena_pool(t->arena, "tcp-seg"),
-		  arena_pool(t->arena, "tcp-park"), &t->iov);
+	bulk_init(&t->bulk, st, arena_pool(t->arena, "tcp-seg"), arena_pool(t->arena, "tcp-park"),
+		  arena_pool(t->arena, "tcp-loan"), &t->iov);
+	bulk_engines_init(&t->bulk);
 	loop_on_token(st->loop, TOKEN_TCP, on_event, t);
 	st->tcp = t;
 	return 0;
@@ -372,6 +376,7 @@ void tcp_fini(struct stack *st)
 		return;
 	tcp_reset_all(st);
 	loop_on_token(st->loop, TOKEN_TCP, NULL, NULL);
+	bulk_engines_fini(&t->bulk);
 	free(t->sink);
 	scratch_fini(&t->iov);
 	arena_free(t->arena);
@@ -390,6 +395,7 @@ void tcp_run(struct stack *st)
 	struct tcp *t = st->tcp;
 	struct dlist *n;
 
+	bulk_poll(&t->bulk);
 	while ((n = dlist_pop_head(&t->dirty)))
 		serve(t, container_of(n, struct tcp_flow, dirty));
 	counter_set(&st->n.parked_bytes, t->bulk.bytes);
@@ -417,18 +423,29 @@ void tcp_rx_refilled(struct stack *st)
  *		tokens are returned while the port can still be called, and what
  *		lay in them is forgotten; it was not ACKed.
  *
- * Flows stay: their state does not lie in the driver's memory.
+ * Flows stay: their state does not lie in the driver's memory. Only those are
+ * reset whose sockets still refer to it, after a short wait for their peers.
  */
 void tcp_port_changed(struct stack *st, bool up)
 {
 	struct tcp *t = st->tcp;
+	struct flow *f, *next;
 
 	if (up) {
 		tcp_rx_refilled(st);
 		return;
 	}
-	for (struct flow *f = flow_next(&t->flows, NULL); f; f = flow_next(&t->flows, f))
-		tcp_tx_port_down(t, (struct tcp_flow *)f);
+	bulk_drain(&t->bulk);
+	for (f = flow_next(&t->flows, NULL); f; f = next) {
+		struct tcp_flow *fl = (struct tcp_flow *)f;
+
+		next = flow_next(&t->flows, f);
+		if (bulk_is_lent(&fl->tx))
+			tcp_abort(t, fl, false);
+		else
+			tcp_tx_port_down(t, fl);
+	}
+	bulk_abandon(&t->bulk);
 }
 
 /**

@@ -182,6 +182,7 @@ enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
 			tcp_abort(t, fl, true);
 			return STEP_GONE;
 		}
+		bulk_fin_sent(&fl->tx);
 		fl->guest_fin_done = true;
 		fl->rcv_taken = fl->rcv_nxt;
 		fl->acks_due = MAX(fl->acks_due, 1);
