@@ -233,6 +233,14 @@ struct pool *arena_pool_at(struct arena *a, uint32_t i)
 }
 
 /**
+ * arena_name() - as configured; any thread
+ */
+const char *arena_name(const struct arena *a)
+{
+	return a->name;
+}
+
+/**
  * arena_bytes() - address space that the arena occupies, touched or not
  */
 size_t arena_bytes(const struct arena *a)
@@ -279,5 +287,17 @@ uint64_t arena_leaks(const struct arena *a)
 
 	for (uint32_t i = 0; i < a->npools; i++)
 		n += counter_get(&a->pools[i].in_use);
+	return n;
+}
+
+/**
+ * arena_activity() - a number that changes with every get and put; any thread
+ */
+uint64_t arena_activity(const struct arena *a)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < a->npools; i++)
+		n += counter_get(&a->pools[i].gets) + counter_get(&a->pools[i].puts);
 	return n;
 }

@@ -92,10 +92,12 @@ void arena_free(struct arena *a);
 struct pool *arena_pool(struct arena *a, const char *name);
 uint32_t arena_pool_count(const struct arena *a);
 struct pool *arena_pool_at(struct arena *a, uint32_t i);
+const char *arena_name(const struct arena *a);
 size_t arena_bytes(const struct arena *a);
 void arena_dump(const struct arena *a, FILE *out);
 void arena_audit(const struct arena *a);
 uint64_t arena_leaks(const struct arena *a);
+uint64_t arena_activity(const struct arena *a);
 
 /* pool.c */
 void *pool_get(struct pool *p) WARN_UNUSED;
@@ -107,7 +109,7 @@ uint32_t pool_available(const struct pool *p);
 struct pool_handle pool_handle_of(const struct pool *p, const void *slot);
 void *pool_resolve(const struct pool *p, struct pool_handle h);
 void pool_stats(const struct pool *p, struct pool_stats *out);
-void pool_trim(struct pool *p);
+uint32_t pool_trim(struct pool *p);
 
 /*
  * scratch.c: arrays that a function needs for the length of one call (events,

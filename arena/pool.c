@@ -306,18 +306,23 @@ void pool_stats(const struct pool *p, struct pool_stats *out)
 }
 
 /* All slots are idle: forget the order of the stack and drop every page. */
-static void trim_all(struct pool *p)
+static uint32_t trim_all(struct pool *p)
 {
+	uint32_t calls = 0;
+
 	size_t len = ALIGN_DOWN((size_t)p->touched * p->stride, (size_t)POOL_PAGE);
 	uint8_t *start = (uint8_t *)ALIGN_UP((uintptr_t)p->mem, (uintptr_t)POOL_PAGE);
 	size_t lead = (size_t)(start - p->mem);
 
-	if (len > lead)
+	if (len > lead) {
 		(void)madvise(start, ALIGN_DOWN(len - lead, (size_t)POOL_PAGE), MADV_DONTNEED);
+		calls = 1;
+	}
 	memset(p->poisoned, 0, p->touched);
 	p->nfree = 0;
 	p->touched = 0;
 	p->cold = 0;
+	return calls;
 }
 
 /**
@@ -327,25 +332,31 @@ static void trim_all(struct pool *p)
  * stayed idle for the whole interval lose their pages; they come back zeroed
  * when needed. Costs one madvise(2) a page-sized slot, or one for all when
  * nothing is out.
+ *
+ * Return: system calls made
  */
-void pool_trim(struct pool *p)
+uint32_t pool_trim(struct pool *p)
 {
+	uint32_t calls = 0;
+
 	if (p->heap) {
 		p->low = p->nfree;
-		return;
+		return 0;
 	}
 	if (counter_get(&p->in_use) == 0 && p->low == p->nfree && p->nfree > p->cold) {
-		trim_all(p);
+		calls = trim_all(p);
 	} else if (p->stride >= POOL_PAGE) {
 		for (uint32_t i = p->cold; i < p->low; i++) {
 			uint32_t slot = p->free[i];
 
 			(void)madvise(p->mem + (size_t)slot * p->stride, p->stride, MADV_DONTNEED);
 			p->poisoned[slot] = 0;
+			calls++;
 		}
 		p->cold = MAX(p->cold, p->low);
 	}
 	p->low = p->nfree;
+	return calls;
 }
 
 /**

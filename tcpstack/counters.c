@@ -46,6 +46,7 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(dhcp_acks, "DHCP leases acknowledged"),
 	C(syscalls, "system calls of the stack"),
 	C(cycles, "cycles of the stack"),
+	C(trims, "times that idle memory was given back"),
 	G(parked_bytes, "bytes of the guest that wait for a host socket"),
 	G(bulk_lent_bytes, "bytes of guest memory that host sockets refer to"),
 	G(bulk_lent_frames, "frames of the guest that host sockets refer to"),

@@ -47,12 +47,18 @@ static void on_event(void *ctx, uint64_t token, uint32_t events)
  */
 int dgram_init(struct dgram *d, uint32_t cap, uint32_t record_size)
 {
+	static const char *const names[TOKEN_KINDS] = {
+		[TOKEN_UDP] = "udp",
+		[TOKEN_PING] = "ping",
+		[TOKEN_DNS] = "dns",
+	};
 	int rc = flow_table_init(&d->flows, cap, record_size, &d->st->hash_key);
 
 	if (rc)
 		return rc;
 	dlist_init(&d->ready);
 	loop_on_token(d->st->loop, d->kind, on_event, d);
+	memory_add_table(d->st, names[d->kind], &d->flows);
 	return 0;
 }
 

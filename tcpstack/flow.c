@@ -9,6 +9,9 @@
  * an empty table. The hash is SipHash under a key of this process: a guest
  * cannot choose its ports to build one long chain (H47).
  *
+ * A table that was empty for a while gives its pages back. The records begin
+ * anew then, with a generation that none of them has had: old handles stay old.
+ *
  * A record that is freed keeps its generation plus one, in 24 bits and never 0;
  * a handle or an event token made before finds that it no longer matches (H53).
  */
@@ -63,7 +66,7 @@ int flow_table_init(struct flow_table *t, uint32_t cap, uint32_t record_size,
 {
 	uint32_t buckets = 1;
 
-	*t = (struct flow_table){ .cap = cap, .key = *key };
+	*t = (struct flow_table){ .cap = cap, .key = *key, .first_gen = 1, .top_gen = 1 };
 	dlist_init(&t->by_age);
 	if (cap == 0 || cap > 1U << 30 || record_size < sizeof(struct flow))
 		return -EINVAL;
@@ -120,8 +123,9 @@ struct flow *flow_alloc(struct flow_table *t, const struct flow_key *key, uint64
 	} else if (t->touched < t->cap) {
 		index = t->touched++;
 		f = record(t, index);
-		gen = 1;
+		gen = t->first_gen;
 	} else {
+		t->refused++;
 		return NULL;
 	}
 
@@ -139,6 +143,8 @@ struct flow *flow_alloc(struct flow_table *t, const struct flow_key *key, uint64
 	*bucket = index + 1;
 	dlist_push_tail(&t->by_age, &f->age);
 	t->used++;
+	t->allocs++;
+	t->peak = MAX(t->peak, t->used);
 	return f;
 }
 
@@ -164,6 +170,7 @@ void flow_free(struct flow_table *t, struct flow *f)
 	f->id.gen = (f->id.gen + 1) & TOKEN_GEN_MASK;
 	if (f->id.gen == 0)
 		f->id.gen = 1;
+	t->top_gen = MAX(t->top_gen, f->id.gen);
 	f->hash_next = t->free_top;
 	t->free_top = f->id.index + 1;
 	t->used--;
@@ -218,6 +225,28 @@ struct flow *flow_next(const struct flow_table *t, const struct flow *after)
 	struct dlist *n = after ? after->age.next : t->by_age.next;
 
 	return n == &t->by_age ? NULL : container_of(n, struct flow, age);
+}
+
+/**
+ * flow_table_trim() - return the memory of a table that is empty
+ *
+ * At quiet moments, say once a second; a table that has given out a record since
+ * the last call is left alone, and so is one in use, since its live records may
+ * lie anywhere. Return: system calls made
+ */
+uint32_t flow_table_trim(struct flow_table *t)
+{
+	bool quiet = t->used == 0 && t->allocs == t->trim_allocs;
+
+	t->trim_allocs = t->allocs;
+	if (!quiet || t->touched == 0)
+		return 0;
+	(void)madvise(t->records, records_len(t), MADV_DONTNEED);
+	(void)madvise(t->buckets, buckets_len(t), MADV_DONTNEED);
+	t->touched = 0;
+	t->free_top = 0;
+	t->first_gen = t->top_gen;
+	return 2;
 }
 
 /**

@@ -60,11 +60,22 @@ struct flow {
 	uint64_t tx_bytes, rx_bytes; /* payload, guest to host and back */
 };
 
+/**
+ * struct flow_table - one protocol's flows; single writer
+ * @first_gen:	of records that were never in use, or not since the last trim
+ * @top_gen:	highest generation that any record has reached
+ * @peak:	most flows at one time
+ * @allocs, @refused:	flow_alloc() calls that found a record, and that did not
+ * @trim_allocs:	@allocs at the last trim
+ */
 struct flow_table {
 	uint8_t *records;
 	uint32_t record_size;
 	uint32_t cap;
 	uint32_t used;
+	uint32_t peak;
+	uint32_t first_gen, top_gen;
+	uint64_t allocs, refused, trim_allocs;
 	uint32_t touched;  /* records that were ever in use */
 	uint32_t free_top; /* index + 1 of the free record to use next */
 	uint32_t *buckets; /* index + 1 of the first record */
@@ -83,6 +94,7 @@ struct flow *flow_find(struct flow_table *t, const struct flow_key *key);
 struct flow *flow_get(struct flow_table *t, struct flow_id id);
 struct flow *flow_oldest(struct flow_table *t);
 struct flow *flow_next(const struct flow_table *t, const struct flow *after);
+uint32_t flow_table_trim(struct flow_table *t);
 void flow_touch(struct flow_table *t, struct flow *f, uint64_t now_ns);
 
 static inline uint64_t flow_token(const struct flow *f, enum token_kind kind)

@@ -27,6 +27,12 @@
 /* New TCP connections a second; 0 = not limited. */
 #define LIMIT_CONN_RATE 0
 
+/*
+ * Between two looks for memory that a burst has left behind. What was idle for a
+ * whole interval is given back, so a pause of two seconds costs two wake-ups.
+ */
+#define LIMIT_TRIM_NS 1000000000ULL
+
 /* --- frames to the guest ------------------------------------------------- */
 
 /* Arena slots for frames that we originate: bytes of each (header included), how many. */

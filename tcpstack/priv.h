@@ -27,6 +27,28 @@ struct udp;
 struct ping;
 struct dns;
 
+/* Arenas, tables and scratch arrays of one stack; each module registers its own. */
+#define MEMORY_ARENAS_MAX    8
+#define MEMORY_TABLES_MAX    8
+#define MEMORY_SCRATCHES_MAX 16
+
+/**
+ * struct memory - what the modules have taken, for reports and trimming
+ * @timer:	the next trim; armed while anything is taken and put back
+ * @seen:	activity() at the last trim
+ */
+struct memory {
+	struct arena *arenas[MEMORY_ARENAS_MAX];
+	struct {
+		const char *name;
+		struct flow_table *t;
+	} tables[MEMORY_TABLES_MAX];
+	const struct scratch *scratches[MEMORY_SCRATCHES_MAX];
+	uint32_t narenas, ntables, nscratches;
+	struct timer timer;
+	uint64_t seen;
+};
+
 struct stack {
 	struct stack_config cfg;
 	struct stack_env env;
@@ -58,6 +80,7 @@ struct stack {
 	uint32_t icmp_tokens;
 	uint64_t icmp_tokens_ns;
 
+	struct memory memory;
 	struct siphash_key hash_key;
 	uint64_t loop_syscalls_seen;
 	struct stack_counters n;
@@ -84,6 +107,13 @@ static inline void stack_drop(struct stack *st, enum drop_reason reason)
  * registers its token; *_input() handles one checked packet and never keeps
  * it, but for tcp_input(); *_run() does the work that events have marked.
  */
+
+/* memory.c: what *_init() has taken is added by it and stays until the stack ends */
+void memory_init(struct stack *st);
+void memory_add_arena(struct stack *st, struct arena *a);
+void memory_add_table(struct stack *st, const char *name, struct flow_table *t);
+void memory_add_scratch(struct stack *st, const struct scratch *s);
+void memory_run(struct stack *st);
 
 /* eth.c, arp.c, icmp.c */
 enum tx_verdict eth_input(struct stack *st, const struct tx_frame *frame);

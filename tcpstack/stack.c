@@ -115,7 +115,11 @@ static int init_arena(struct stack *st)
 				    .pools = pools,
 				    .npools = ARRAY_SIZE(pools) };
 
-	return arena_new(&st->arena, &cfg);
+	int err = arena_new(&st->arena, &cfg);
+
+	if (!err)
+		memory_add_arena(st, st->arena);
+	return err;
 }
 
 /* In the order in which they are made; stack_free() ends them in reverse. */
@@ -123,8 +127,10 @@ static int init_parts(struct stack *st)
 {
 	int err = loop_new(&st->loop, st->env.now_ns, st->env.ctx);
 
-	if (!err)
+	if (!err) {
+		memory_init(st);
 		err = init_arena(st);
+	}
 	if (!err)
 		err = out_init(st);
 	if (!err)
@@ -297,6 +303,7 @@ void stack_run(struct stack *st)
 	udp_run(st);
 	ping_run(st);
 	dns_run(st);
+	memory_run(st);
 
 	syscalls = loop_syscalls(st->loop);
 	counter_add(&st->n.syscalls, syscalls - st->loop_syscalls_seen);

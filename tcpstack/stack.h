@@ -102,7 +102,8 @@ struct stack_counters {
 	struct counter dhcp_acks;
 	struct counter syscalls; /* of the stack itself */
 	struct counter cycles;
-	struct counter parked_bytes;			  /* gauge: guest payload held back */
+	struct counter trims;	     /* times that idle memory was given back */
+	struct counter parked_bytes; /* gauge: guest payload held back */
 	struct counter bulk_lent_bytes, bulk_lent_frames; /* gauges: referred to by sockets */
 	struct counter bulk_released;			  /* segments that sockets have let go */
 	struct counter bulk_abandoned;			  /* ... that were taken back from them */
@@ -125,6 +126,29 @@ struct stack_counter_def {
 extern const struct stack_counter_def stack_counter_table[];
 extern const uint32_t stack_counter_rows;
 uint64_t stack_counter(const struct stack_counters *n, const struct stack_counter_def *def);
+
+/**
+ * struct stack_memory - one pool, flow table or scratch array
+ * @kind:	"pool", "flows" or "scratch"
+ * @owner:	the arena's name; "" for the others
+ * @name:	its own
+ * @size:	bytes of one slot, record or element
+ * @slots:	how many there are
+ * @in_use, @peak:	now, and at most
+ * @gets:	times that one was taken (a scratch array: borrowed)
+ * @empty:	times that there was none
+ */
+struct stack_memory {
+	const char *kind, *owner, *name;
+	uint32_t size, slots;
+	uint64_t in_use, peak, gets, empty;
+};
+
+/* Room for the rows of stack_memory_rows(). */
+#define STACK_MEMORY_ROWS 64
+
+/* memory.c */
+uint32_t stack_memory_rows(const struct stack *st, struct stack_memory *rows, uint32_t max);
 
 /* stack.c */
 void stack_config_defaults(struct stack_config *cfg);

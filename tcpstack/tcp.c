@@ -340,6 +340,9 @@ int tcp_init(struct stack *st)
 		  arena_pool(t->arena, "tcp-loan"), &t->iov);
 	bulk_engines_init(&t->bulk);
 	loop_on_token(st->loop, TOKEN_TCP, on_event, t);
+	memory_add_arena(st, t->arena);
+	memory_add_table(st, "tcp", &t->flows);
+	memory_add_scratch(st, &t->iov);
 	st->tcp = t;
 	return 0;
 
