@@ -195,6 +195,14 @@ uint64_t rig_allocs(const struct rig *r)
 	return r->slots_are_mallocs ? 0 : r->stack_allocs;
 }
 
+/**
+ * rig_slots_are_mapped() - false under the arena's debug backend
+ */
+bool rig_slots_are_mapped(const struct rig *r)
+{
+	return !r->slots_are_mallocs;
+}
+
 uint64_t rig_drops(struct rig *r, enum drop_reason reason)
 {
 	return counter_get(&stack_counters(r->st)->drops[reason]);

@@ -150,6 +150,7 @@ void rig_refill(struct rig *r, uint32_t buffers);
 uint32_t rig_rx_free(const struct rig *r);
 uint32_t rig_held(const struct rig *r);
 uint64_t rig_allocs(const struct rig *r);
+bool rig_slots_are_mapped(const struct rig *r);
 uint64_t rig_drops(struct rig *r, enum drop_reason reason);
 enum tx_verdict rig_send(struct rig *r, const void *frame, uint32_t len, const struct offload *off);
 bool rig_pop(struct rig *r, struct rig_pkt *pkt);

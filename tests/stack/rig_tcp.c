@@ -93,6 +93,7 @@ int rig_conn_open(struct rig_conn *c, int listener)
 	int fd;
 
 	rig_conn_syn(c);
+	rig_cycle(c->r);
 	RIG_UNTIL(c->r, (rig_conn_poll(c), c->synack));
 	rig_conn_ack(c);
 	fd = rig_accept(c->r, listener);

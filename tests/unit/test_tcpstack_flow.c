@@ -95,6 +95,42 @@ static void a_stale_handle_finds_nothing(void **state)
 	flow_table_fini(&t);
 }
 
+/* H53: records begin anew after a trim, their handles do not. */
+static void a_trimmed_table_is_empty_and_its_old_handles_are_stale(void **state)
+{
+	(void)state;
+	struct flow_id old[8];
+	struct flow_table t;
+	struct flow_key key;
+
+	start(&t, 8);
+	for (uint32_t round = 0; round < 3; round++) {
+		for (uint32_t i = 0; i < 8; i++) {
+			key = key_of(i);
+			old[i] = flow_alloc(&t, &key, 0)->id;
+		}
+		for (uint32_t i = 0; i < 8; i++) {
+			flow_table_trim(&t); /* in use: nothing happens */
+			flow_free(&t, flow_get(&t, old[i]));
+		}
+		flow_free(&t, flow_alloc(&t, &key, 0));
+		assert_int_equal(flow_table_trim(&t), 0); /* used since the last call */
+		assert_true(flow_table_trim(&t) > 0);
+		assert_int_equal(flow_table_trim(&t), 0);
+		for (uint32_t i = 0; i < 8; i++) {
+			key = key_of(100 + i);
+			assert_non_null(flow_alloc(&t, &key, 0));
+			assert_null(flow_get(&t, old[i]));
+			key = key_of(i);
+			assert_null(flow_find(&t, &key));
+		}
+		while (flow_oldest(&t))
+			flow_free(&t, flow_oldest(&t));
+	}
+	assert_int_equal(t.peak, 8);
+	flow_table_fini(&t);
+}
+
 static void generations_wrap_past_zero_within_a_token(void **state)
 {
 	(void)state;
@@ -219,6 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_table_refuses),
 		cmocka_unit_test(a_stale_handle_finds_nothing),
+		cmocka_unit_test(a_trimmed_table_is_empty_and_its_old_handles_are_stale),
 		cmocka_unit_test(generations_wrap_past_zero_within_a_token),
 		cmocka_unit_test(records_are_zeroed_and_reused_last_in_first_out),
 		cmocka_unit_test(bad_sizes_are_refused),
