@@ -44,6 +44,8 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(dns_queries, "DNS queries from the guest"),
 	C(dns_answers, "DNS answers to the guest"),
 	C(dhcp_acks, "DHCP leases acknowledged"),
+	C(names_learnt, "addresses noted under a name, for rules of names"),
+	C(policy_monitored, "denials that the profile monitored let pass"),
 	C(syscalls, "system calls of the stack"),
 	C(cycles, "cycles of the stack"),
 	C(trims, "times that idle memory was given back"),

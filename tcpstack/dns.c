@@ -4,13 +4,16 @@
  *
  * Theory of operation
  * -------------------
- * Nothing is resolved or cached here. A query is checked, kept, and sent to the
- * first resolver from a socket of its own, connected to that resolver, under a
- * random identifier; so an answer that is believed has come from the resolver's
- * address, to a port and with an identifier that nobody else knows, and repeats
- * the question bit for bit, the guest's own mix of case included (RFC 5452).
- * The answer goes back as it came, but for the guest's identifier. Whatever
- * the type, there is nothing here that must understand it.
+ * Nothing is resolved or cached here. A name that policy denies is refused; the
+ * addresses in answers are noted for rules of names (names.c).
+ *
+ * A query is checked, kept, and sent to the first resolver from a socket of its
+ * own, connected to that resolver, under a random identifier; so an answer that
+ * is believed has come from the resolver's address, to a port and with an
+ * identifier that nobody else knows, and repeats the question bit for bit, the
+ * guest's own mix of case included (RFC 5452). The answer goes back as it came,
+ * but for the guest's identifier. Whatever the type, there is nothing here that
+ * must understand it.
  *
  * A resolver that is silent for LIMIT_DNS_TRY_NS, or that refuses, is followed
  * by the next. When all have had their turn, the guest is told SERVFAIL, so
@@ -25,6 +28,7 @@
 #include "src/base/bytes.h"
 #include "tcpstack/dgram.h"
 #include "tcpstack/dns_msg.h"
+#include "tcpstack/names.h"
 
 #define ANSWER_MAX 65536
 
@@ -166,6 +170,26 @@ static bool same_query(struct flow *f, const uint8_t *msg, uint32_t len)
 	return q->len == len && memcmp(q->msg + 2, msg + 2, len - 2) == 0;
 }
 
+/* Does policy deny the name? Then the guest is told so at once. */
+static bool denied(struct stack *st, const struct packet *pkt, uint16_t guest_port,
+		   const uint8_t *msg, uint16_t end)
+{
+	struct endpoint src = { pkt->dst, DNS_PORT }, dst = { pkt->src, guest_port };
+	char name[DNS_TEXT_MAX + 1];
+	uint8_t refusal[DNS_HLEN + DNS_QUESTION_MAX];
+	enum drop_reason why;
+
+	if (dns_question_text(msg, end, name))
+		name[0] = 0;
+	why = policy_question(st, name[0] ? name : NULL);
+	if (why == DROP_NONE)
+		return false;
+	stack_drop(st, why);
+	dns_answer_error(refusal, msg, end, DNS_RCODE_REFUSED);
+	out_udp(st, &src, &dst, refusal, end);
+	return true;
+}
+
 /**
  * dns_input() - a datagram from the guest for port 53 of the DNS address
  * @pkt:	UDP header already checked, @pkt->l4_len its length field
@@ -196,6 +220,8 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 	if (f) /* the guest has given that question up */
 		dgram_free(d, container_of(f, struct dgram_flow, flow));
 
+	if (denied(st, pkt, guest_port, msg, question.end))
+		return;
 	df = dgram_new(d, &key);
 	if (!df) {
 		stack_drop(st, DROP_DNS_LIMIT);
@@ -226,6 +252,7 @@ static bool take_answer(struct stack *st, struct dns_query *q, uint32_t len)
 		len = q->end;
 	}
 	counter_inc(&st->n.dns_answers);
+	names_answer(st, msg, len);
 	answer(st, q, msg, len);
 	dgram_free(&st->dns->d, &q->d);
 	return true;

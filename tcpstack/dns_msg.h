@@ -24,6 +24,7 @@
 
 /* Response codes, RFC 1035 section 4.1.1. */
 #define DNS_RCODE_SERVFAIL 2
+#define DNS_RCODE_REFUSED  5
 
 /**
  * struct dns_question - what a query asks
@@ -37,10 +38,70 @@ struct dns_question {
 	uint16_t udp_max;
 };
 
+/* Types and classes, RFC 1035 section 3.2, RFC 3596. */
+#define DNS_TYPE_A     1
+#define DNS_TYPE_CNAME 5
+#define DNS_TYPE_SOA   6
+#define DNS_TYPE_OPT   41
+#define DNS_TYPE_AAAA  28
+#define DNS_CLASS_IN   1
+
+/* A name as text has no more characters, less the final NUL; and records and aliases read. */
+#define DNS_TEXT_MAX	253
+#define DNS_RECORDS_MAX 256
+#define DNS_CHAIN_MAX	8
+
+/**
+ * struct dns_record - one resource record
+ * @name:	its owner, as dns_name_text() has it
+ * @ttl:	seconds
+ * @rdata:	@rdlen bytes, inside the message
+ */
+struct dns_record {
+	char name[DNS_TEXT_MAX + 1];
+	uint16_t type, rclass;
+	uint32_t ttl;
+	const uint8_t *rdata;
+	uint16_t rdlen;
+};
+
+/**
+ * struct dns_records - a walk over the answer section of a message
+ * @msg, @len:	the message
+ * @at:		offset of the next record
+ * @left:	records to come
+ */
+struct dns_records {
+	const uint8_t *msg;
+	uint32_t len;
+	uint32_t at;
+	uint32_t left;
+};
+
+/**
+ * struct dns_chain - the name asked, and the aliases that lead on from it
+ * @n:		links, 1..DNS_CHAIN_MAX
+ * @link:	@ttl is that of the alias that leads to the next
+ */
+struct dns_chain {
+	uint32_t n;
+	struct {
+		char name[DNS_TEXT_MAX + 1];
+		uint32_t ttl;
+	} link[DNS_CHAIN_MAX];
+};
+
 /* dns_msg.c */
 int dns_query_parse(const uint8_t *msg, uint32_t len, struct dns_question *q);
 bool dns_answer_matches(const uint8_t *ans, uint32_t len, const uint8_t *query, uint16_t end);
 void dns_answer_truncate(uint8_t *ans);
 void dns_answer_error(uint8_t *ans, const uint8_t *query, uint16_t end, uint8_t rcode);
+
+/* dns_records.c */
+int dns_name_text(const uint8_t *msg, uint32_t len, uint32_t off, char text[DNS_TEXT_MAX + 1]);
+int dns_question_text(const uint8_t *msg, uint32_t len, char text[DNS_TEXT_MAX + 1]);
+void dns_records_begin(struct dns_records *it, const uint8_t *msg, uint32_t len);
+int dns_records_next(struct dns_records *it, struct dns_record *r);
+int dns_chain_follow(const uint8_t *msg, uint32_t len, struct dns_chain *chain);
 
 #endif

@@ -189,6 +189,14 @@
 #define LIMIT_DNS_TRY_NS    (2 * 1000000000ULL)
 #define LIMIT_DNS_TRIES_MIN 2
 
+/*
+ * Names learnt from DNS answers, a power of two: how many, how long at least (a
+ * minute: programs keep addresses beyond their TTL), how long at most (a day).
+ */
+#define LIMIT_NAMES	      4096
+#define LIMIT_NAMES_FLOOR_NS  (60 * 1000000000ULL)
+#define LIMIT_NAMES_TTL_MAX_S 86400U
+
 /* Of DHCP, in seconds: a day. The address is the guest's for good, so renewal is a formality. */
 #define LIMIT_DHCP_LEASE_S 86400
 

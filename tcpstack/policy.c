@@ -7,8 +7,20 @@
  * forget a rule, and the rules see translated addresses (H44). The host's own
  * loopback is reachable in one way only: through the gateway's address, if the
  * configuration allows it.
+ *
+ * Two kinds of refusal. Addresses that no host has, or that would be ourselves,
+ * are refused whatever the user says. What is left is judged by the user's rules,
+ * then by the profile. Rules of names see the names under which the guest has
+ * learnt the address from our DNS service (names.c).
+ *
+ * The policy stays when drivers come and go and when flows are reset (H45). A new
+ * one applies to what is opened from then on; what is open stays open.
  */
+#include "tcpstack/names.h"
+#include "tcpstack/policy.h"
 #include "tcpstack/priv.h"
+
+#include <errno.h>
 
 #define DNS_PORT 53
 
@@ -23,38 +35,106 @@ static const struct {
 	uint32_t net;
 	uint32_t len;
 } refused4[] = {
-	{ 0x00000000, 8 },  /* 0/8: this network */
-	{ 0x7f000000, 8 },  /* 127/8: the host's loopback */
-	{ 0xa9fe0000, 16 }, /* 169.254/16: link-local, cloud metadata */
-	{ 0xe0000000, 4 },  /* 224/4: multicast */
-	{ 0xf0000000, 4 },  /* 240/4: reserved, and the limited broadcast */
+	{ 0x00000000, 8 }, /* 0/8: this network */
+	{ 0x7f000000, 8 }, /* 127/8: the host's loopback */
+	{ 0xe0000000, 4 }, /* 224/4: multicast */
+	{ 0xf0000000, 4 }, /* 240/4: reserved, and the limited broadcast */
 };
 
-static enum drop_reason translate4(const struct stack *st, uint8_t proto,
-				   const struct endpoint *dst, struct endpoint *host)
+/* How a destination was found, as far as the verdict depends on it. */
+enum route {
+	ROUTE_REFUSED,
+	ROUTE_DIRECT,
+	ROUTE_GATEWAY, /* the host's loopback; all its ports lie open */
+	ROUTE_LISTED,  /* the same, and the port is in the user's list */
+	ROUTE_RESOLVER,
+};
+
+static enum route to_gateway(const struct stack *st, uint8_t proto, const struct endpoint *dst,
+			     const struct ipaddr *loopback, struct endpoint *host)
+{
+	bool listed;
+
+	*host = (struct endpoint){ *loopback, dst->port };
+	if (proto != PROTO_TCP && proto != PROTO_UDP)
+		return ROUTE_GATEWAY;
+	if (!policy_gateway_port(st->policy, dst->port, &listed))
+		return ROUTE_REFUSED;
+	return listed ? ROUTE_LISTED : ROUTE_GATEWAY;
+}
+
+static enum route to_resolver(const struct stack *st, struct endpoint *host)
+{
+	if (st->cfg.nresolvers == 0)
+		return ROUTE_REFUSED;
+	*host = st->cfg.resolvers[0];
+	return ROUTE_RESOLVER;
+}
+
+static enum route translate4(const struct stack *st, uint8_t proto, const struct endpoint *dst,
+			     struct endpoint *host)
 {
 	const struct stack_config *cfg = &st->cfg;
+	const struct ipaddr loopback = ipaddr_from_v4(0x7f000001);
 	uint32_t addr = ipaddr_v4(&dst->addr);
 
 	/* The DNS address serves TCP 53; UDP 53 is answered by dns.c before it comes here. */
-	if (addr == cfg->dns4 && proto == PROTO_TCP && dst->port == DNS_PORT) {
-		if (cfg->nresolvers == 0)
-			return DROP_POLICY_DENIED;
-		*host = cfg->resolvers[0];
-		return DROP_NONE;
-	}
-	if (addr == cfg->gateway4 && cfg->gateway_is_host) {
-		*host = (struct endpoint){ ipaddr_from_v4(0x7f000001), dst->port };
-		return DROP_NONE;
-	}
+	if (addr == cfg->dns4 && proto == PROTO_TCP && dst->port == DNS_PORT)
+		return to_resolver(st, host);
+	if (addr == cfg->gateway4 && cfg->gateway_is_host)
+		return to_gateway(st, proto, dst, &loopback, host);
 	/* Whatever else has an address of the guest's own network is us, the guest, or nobody. */
 	if (in_net(addr, cfg->guest4, cfg->prefix4))
-		return DROP_POLICY_DENIED;
+		return ROUTE_REFUSED;
 	for (size_t i = 0; i < ARRAY_SIZE(refused4); i++)
 		if (in_net(addr, refused4[i].net, refused4[i].len))
-			return DROP_POLICY_DENIED;
+			return ROUTE_REFUSED;
 	*host = *dst;
-	return DROP_NONE;
+	return ROUTE_DIRECT;
+}
+
+/* A denial: what the profile monitored makes of it is to count it. */
+static enum drop_reason denied(struct stack *st, const struct endpoint *host, uint32_t rule)
+{
+	const char *text = rule == POLICY_NO_RULE ? "no rule allows it"
+						  : policy_rule_text(st->policy, rule);
+	bool monitored = policy_profile(st->policy) == POLICY_MONITORED;
+	char buf[ENDPOINT_STRLEN];
+
+	if (monitored)
+		counter_inc(&st->n.policy_monitored);
+	log_limited(monitored ? LOG_WARN : LOG_INFO, "policy", "%s %s: %s",
+		    monitored ? "would deny" : "denied", endpoint_format(host, buf), text);
+	return monitored ? DROP_NONE : DROP_POLICY_DENIED;
+}
+
+static enum drop_reason judge(struct stack *st, uint8_t proto, const struct endpoint *dst,
+			      const struct endpoint *host, enum route route)
+{
+	enum policy_profile profile = policy_profile(st->policy);
+	const char *names[POLICY_NAMES_MAX];
+	uint32_t rule, nnames = 0;
+
+	if (profile == POLICY_NONE)
+		return denied(st, host, POLICY_NO_RULE);
+	/*
+	 * The resolver is the user's own, wherever it is. But a stream of queries is
+	 * not judged one by one: under a list of names it would be the way around.
+	 */
+	if (route == ROUTE_RESOLVER)
+		return profile == POLICY_ALLOWLIST && policy_has_names(st->policy)
+			       ? denied(st, host, POLICY_NO_RULE)
+			       : DROP_NONE;
+	/* A name that somebody else has pointed at the gateway opens nothing of the host's. */
+	if (route == ROUTE_DIRECT)
+		nnames = names_find(st, &dst->addr, names, POLICY_NAMES_MAX);
+	rule = policy_match(st->policy, proto, host, names, nnames);
+	if (rule == POLICY_NO_RULE)
+		return profile != POLICY_ALLOWLIST || route == ROUTE_LISTED
+			       ? DROP_NONE
+			       : denied(st, host, rule);
+	counter_inc(policy_rule_hits(st->policy, rule));
+	return policy_rule_allows(st->policy, rule) ? DROP_NONE : denied(st, host, rule);
 }
 
 /**
@@ -68,7 +148,69 @@ static enum drop_reason translate4(const struct stack *st, uint8_t proto,
 enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,
 				  struct endpoint *host)
 {
+	enum drop_reason why;
+	struct endpoint to;
+	enum route route;
+
 	if (!ipaddr_is_v4(&dst->addr))
 		return DROP_IP_DISABLED;
-	return translate4(st, proto, dst, host);
+	route = translate4(st, proto, dst, &to);
+	if (route == ROUTE_REFUSED)
+		return DROP_POLICY_DENIED;
+	why = judge(st, proto, dst, &to, route);
+	if (why == DROP_NONE)
+		*host = to;
+	return why;
+}
+
+/**
+ * policy_question() - may the guest ask for @name?
+ * @name:	in lower case, NULL = one that no rule can name
+ *
+ * A name is denied by the first rule that fits it, whatever its ports. Under an
+ * allow list that has names, a name that no rule fits is denied as well: else
+ * queries would be a way out. A list of networks alone says nothing of names.
+ */
+enum drop_reason policy_question(struct stack *st, const char *name)
+{
+	enum policy_profile profile = policy_profile(st->policy);
+	uint32_t rule = name ? policy_match_name(st->policy, name) : POLICY_NO_RULE;
+	bool allow = profile != POLICY_NONE &&
+		     !(profile == POLICY_ALLOWLIST && policy_has_names(st->policy));
+
+	if (rule != POLICY_NO_RULE)
+		allow = policy_rule_allows(st->policy, rule);
+	if (allow)
+		return DROP_NONE;
+	if (profile == POLICY_MONITORED) {
+		counter_inc(&st->n.policy_monitored);
+		return DROP_NONE;
+	}
+	log_limited(LOG_INFO, "policy", "denied the name %s: %s", name ? name : "(unusual)",
+		    rule == POLICY_NO_RULE ? "no rule allows it"
+					   : policy_rule_text(st->policy, rule));
+	return DROP_POLICY_DENIED;
+}
+
+/**
+ * stack_set_policy() - exchange the policy; the worker, between two parts of a cycle
+ * @p:		the stack's from now on
+ *
+ * Flows that are open stay open. Return: the old one, for policy_free() on the
+ * thread that made it
+ */
+struct policy *stack_set_policy(struct stack *st, struct policy *p)
+{
+	struct policy *old = st->policy;
+
+	st->policy = p;
+	return old;
+}
+
+/**
+ * stack_policy() - the one in force; the worker, or whoever exchanges it
+ */
+const struct policy *stack_policy(const struct stack *st)
+{
+	return st->policy;
 }

@@ -26,6 +26,7 @@ struct tcp;
 struct udp;
 struct ping;
 struct dns;
+struct names;
 
 /* Arenas, tables and scratch arrays of one stack; each module registers its own. */
 #define MEMORY_ARENAS_MAX    8
@@ -64,6 +65,8 @@ struct stack {
 	struct udp *udp;
 	struct ping *ping;
 	struct dns *dns;
+	struct names *names;
+	struct policy *policy; /* never NULL */
 
 	/* out.c */
 	struct pool *out_small, *out_medium, *out_large;
@@ -125,6 +128,7 @@ void icmp_send_unreachable(struct stack *st, const struct packet *pkt, uint8_t c
 /* policy.c: may a flow go to @dst, and where is that on the host? DROP_NONE: it may */
 enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,
 				  struct endpoint *host);
+enum drop_reason policy_question(struct stack *st, const char *name);
 
 /* tcp.c and its siblings */
 int tcp_init(struct stack *st);

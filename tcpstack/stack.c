@@ -5,6 +5,8 @@
  * Everything is allocated by stack_new(). From then on memory comes from the
  * arena and from tables that were sized by the configuration.
  */
+#include "tcpstack/names.h"
+#include "tcpstack/policy.h"
 #include "tcpstack/priv.h"
 
 #include <errno.h>
@@ -101,6 +103,8 @@ int stack_config_check(const struct stack_config *cfg, char *why, size_t why_len
 	if (!memchr(cfg->hostname, 0, sizeof(cfg->hostname)) ||
 	    !memchr(cfg->congestion, 0, sizeof(cfg->congestion)))
 		return refuse(why, why_len, "a name is not terminated");
+	if (cfg->policy)
+		return policy_list_check(cfg->policy, why, why_len);
 	return 0;
 }
 
@@ -125,8 +129,15 @@ static int init_arena(struct stack *st)
 /* In the order in which they are made; stack_free() ends them in reverse. */
 static int init_parts(struct stack *st)
 {
+	static const struct policy_list none;
+	const struct policy_list *rules = st->cfg.policy ? st->cfg.policy : &none;
 	int err = loop_new(&st->loop, st->env.now_ns, st->env.ctx);
 
+	st->cfg.policy = NULL; /* the caller's: not used beyond this */
+	if (!err)
+		err = policy_compile(&st->policy, rules);
+	if (!err)
+		err = names_init(st);
 	if (!err) {
 		memory_init(st);
 		err = init_arena(st);
@@ -202,6 +213,8 @@ void stack_free(struct stack *st)
 		DEBUG_BUG_ON(arena_leaks(st->arena) != 0);
 		arena_free(st->arena);
 	}
+	names_fini(st);
+	policy_free(st->policy);
 	loop_free(st->loop);
 	free(st);
 }

@@ -30,6 +30,8 @@
 
 struct stack;
 struct loop;
+struct policy;
+struct policy_list;
 
 #define STACK_RESOLVERS_MAX 4
 
@@ -66,6 +68,7 @@ struct stack_config {
 	uint32_t max_conn_rate;
 	uint32_t sndbuf, rcvbuf;
 	char congestion[16];
+	const struct policy_list *policy;
 	bool no_peek_offset;
 };
 
@@ -100,7 +103,9 @@ struct stack_counters {
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
 	struct counter dns_queries, dns_answers;
 	struct counter dhcp_acks;
-	struct counter syscalls; /* of the stack itself */
+	struct counter names_learnt;	 /* by rules of names: addresses noted under a name */
+	struct counter policy_monitored; /* denials that the profile monitored let pass */
+	struct counter syscalls;	 /* of the stack itself */
 	struct counter cycles;
 	struct counter trims;	     /* times that idle memory was given back */
 	struct counter parked_bytes; /* gauge: guest payload held back */
@@ -165,5 +170,9 @@ void stack_run(struct stack *st);
 void stack_rx_refilled(struct stack *st);
 void stack_reset(struct stack *st);
 void stack_dump_flows(const struct stack *st, FILE *out);
+
+/* policy.c */
+struct policy *stack_set_policy(struct stack *st, struct policy *p);
+const struct policy *stack_policy(const struct stack *st);
 
 #endif

@@ -79,6 +79,7 @@ int netcfg_worker(const struct run_options *o, struct net_worker **worker, struc
 	if (wc.stack.nresolvers == 0)
 		wc.stack.nresolvers = resolv_read(RESOLV_CONF, wc.stack.resolvers,
 						  STACK_RESOLVERS_MAX);
+	wc.stack.policy = &o->policy;
 	err = stack_config_check(&wc.stack, why, why_len);
 	if (err == 0)
 		err = check_congestion(wc.stack.congestion, why, why_len);

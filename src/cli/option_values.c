@@ -213,6 +213,26 @@ static int add_dns(const struct option_def *d, struct stack_config *c, const cha
 	return 0;
 }
 
+static int add_rule(const struct option_def *d, struct policy_list *l, const char *arg, char *why,
+		    size_t why_len)
+{
+	char reason[160];
+
+	if (policy_list_add(l, d->type == OPT_ALLOW, arg, reason, sizeof(reason)) < 0)
+		return bad(d, why, why_len, "%s", reason);
+	return 0;
+}
+
+static int set_gateway_ports(const struct option_def *d, struct policy_list *l, const char *arg,
+			     char *why, size_t why_len)
+{
+	char reason[160];
+
+	if (policy_list_gateway(l, arg, reason, sizeof(reason)) < 0)
+		return bad(d, why, why_len, "%s", reason);
+	return 0;
+}
+
 static int add_env(const struct option_def *d, struct run_options *o, const char *arg, char *why,
 		   size_t why_len)
 {
@@ -296,6 +316,11 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		return add_dns(d, field(d, o), text, why, why_len);
 	case OPT_ENV:
 		return add_env(d, o, text, why, why_len);
+	case OPT_ALLOW:
+	case OPT_DENY:
+		return add_rule(d, field(d, o), text, why, why_len);
+	case OPT_GATEWAY_PORTS:
+		return set_gateway_ports(d, field(d, o), text, why, why_len);
 	}
 	return err;
 }
@@ -306,6 +331,21 @@ static void show_subnet(const struct stack_config *c, char *buf, size_t len)
 	char addr[INET_ADDRSTRLEN];
 
 	snprintf(buf, len, "%s/%u", inet_ntop(AF_INET, &in, addr, sizeof(addr)), c->prefix4);
+}
+
+static void show_gateway_ports(const struct policy_list *l, char *buf, size_t len)
+{
+	int n = 0;
+
+	if (!l->gateway_listed || l->ngateway == 0)
+		snprintf(buf, len, "%s", l->gateway_listed ? "none" : "all");
+	for (uint32_t i = 0; i < l->ngateway && n >= 0 && (size_t)n < len; i++) {
+		const struct port_range *r = &l->gateway[i];
+
+		n += snprintf(buf + n, len - (size_t)n, "%s%u", i ? "," : "", r->lo);
+		if (r->hi != r->lo && (size_t)n < len)
+			n += snprintf(buf + n, len - (size_t)n, "-%u", r->hi);
+	}
 }
 
 /**
@@ -350,6 +390,11 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 	case OPT_OPTIONAL:
 	case OPT_DNS:
 	case OPT_ENV:
+	case OPT_ALLOW:
+	case OPT_DENY:
+		break;
+	case OPT_GATEWAY_PORTS:
+		show_gateway_ports(f, buf, len);
 		break;
 	}
 }

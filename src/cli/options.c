@@ -14,6 +14,11 @@ static const char *const log_levels[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL
 };
 
+static const char *const profiles[] = {
+	[POLICY_OPEN] = "open", [POLICY_MONITORED] = "monitored", [POLICY_ALLOWLIST] = "allowlist",
+	[POLICY_NONE] = "none", [POLICY_PROFILES] = NULL,
+};
+
 static_assert(ARRAY_SIZE(log_levels) == LOG_LEVELS + 1, "a word for each level");
 
 #define RUN   (1U << COMMAND_RUN)
@@ -64,6 +69,19 @@ const struct option_def option_table[] = {
 	{ "gateway-is-host", "on|off", "net.gateway_is_host",
 	  "the gateway's address reaches 127.0.0.1", BOTH, OPT_ONOFF, FIELD(stack.gateway_is_host),
 	  0, 0, NULL },
+	{ .commands = BOTH, .help = "Policy" },
+	{ "policy", "PROFILE", "policy.profile", "what becomes of what no rule names", BOTH,
+	  OPT_WORD, FIELD(policy.profile), 0, 0, profiles },
+	{ "allow", "RULE", "policy.allow",
+	  "[tcp:|udp:|icmp:]WHERE[:PORT[-PORT]]; WHERE is an address, CIDR, name, *.name or *; "
+	  "repeatable, the first rule that fits decides",
+	  BOTH, OPT_ALLOW, FIELD(policy), 0, 0, NULL },
+	{ "deny", "RULE", "policy.deny", "the same, to refuse", BOTH, OPT_DENY, FIELD(policy), 0, 0,
+	  NULL },
+	{ "gateway-ports", "LIST", "policy.gateway_ports",
+	  "ports of the host's 127.0.0.1 that the gateway's address reaches, as 80,8000-8100", BOTH,
+	  OPT_GATEWAY_PORTS, FIELD(policy), 0, 0, NULL },
+	{ .commands = BOTH, .help = "Limits and sockets" },
 	{ "max-conns", "N", "net.max_conns", "TCP connections at one time", BOTH, OPT_U32,
 	  FIELD(stack.max_tcp), 1, LIMIT_FLOWS_MAX, NULL },
 	{ "max-conn-rate", "N", "net.max_conn_rate", "new TCP connections a second, 0 is no limit",
@@ -106,6 +124,14 @@ void run_options_defaults(struct run_options *o)
 		.log_level = LOG_WARN,
 	};
 	stack_config_defaults(&o->stack);
+}
+
+/**
+ * run_options_free() - what parsing took from the heap; the options are then gone
+ */
+void run_options_free(struct run_options *o)
+{
+	policy_list_free(&o->policy);
 }
 
 static const char *const command_names[] = {

@@ -13,6 +13,7 @@
 
 #include "src/base/log.h"
 #include "src/vmm/vm.h"
+#include "tcpstack/policy.h"
 #include "tcpstack/stack.h"
 
 #define RUN_ENV_MAX    64
@@ -35,6 +36,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @console:		auto, none, stdio, stderr, or a path
  * @net:		there is a network device
  * @stack:		address plan, limits and sockets of the NAT
+ * @policy:		egress rules, from the heap: run_options_free()
  * @timeout:		seconds, 0 = none
  * @stats:		NULL = none, "" = a table on standard error, else a file for JSON
  * @force:		run though this host's KVM cannot be expected to work
@@ -54,6 +56,7 @@ struct run_options {
 	const char *console;
 	bool net;
 	struct stack_config stack;
+	struct policy_list policy;
 	uint32_t timeout;
 	const char *stats;
 	uint32_t log_level;
@@ -84,6 +87,9 @@ enum option_type {
 	OPT_SUBNET, /* struct stack_config's address plan */
 	OPT_DNS,    /* one more resolver of struct stack_config */
 	OPT_ENV,    /* one more NAME=VALUE */
+	OPT_ALLOW,  /* one more rule of struct policy_list */
+	OPT_DENY,
+	OPT_GATEWAY_PORTS, /* of struct policy_list */
 };
 
 /**
@@ -111,6 +117,7 @@ struct option_def {
 /* options.c */
 extern const struct option_def option_table[];
 void run_options_defaults(struct run_options *o);
+void run_options_free(struct run_options *o);
 int run_options_parse(struct run_options *o, enum command command, int argc, char **argv, char *why,
 		      size_t why_len);
 void run_options_help(enum command command, FILE *out);

@@ -429,6 +429,7 @@ int run_main(int argc, char **argv)
 	uint64_t start_ns = clock_now_ns();
 	struct run_options o;
 	char why[VM_WHY_MAX];
+	int status;
 
 	run_options_defaults(&o);
 	if (run_options_parse(&o, COMMAND_RUN, argc, argv, why, sizeof(why)) < 0) {
@@ -444,5 +445,7 @@ int run_main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	log_set_level((enum log_level)o.log_level);
-	return run(&o, start_ns);
+	status = run(&o, start_ns);
+	run_options_free(&o);
+	return status;
 }

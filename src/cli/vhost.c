@@ -254,5 +254,6 @@ int vhost_main(int argc, char **argv)
 	else
 		fprintf(stderr, "sluice: %s\n", why);
 	stop(&s);
+	run_options_free(&o);
 	return ret < 0 ? EXIT_SLUICE : 0;
 }

@@ -169,6 +169,23 @@ static void statistics_take_a_file_only_behind_an_equals_sign(void **state)
 	assert_string_equal(o.stats, "/tmp/x");
 }
 
+static void rules_keep_their_order(void **state)
+{
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--policy", "allowlist", "--allow", "*.example.org:443",
+			       "--deny=10.0.0.0/8", "--allow", "*", "--gateway-ports", "80,90-99"),
+			 0);
+	assert_int_equal(o.policy.profile, POLICY_ALLOWLIST);
+	assert_int_equal(o.policy.nrules, 3);
+	assert_string_equal(o.policy.rules[0].text, "allow *.example.org:443");
+	assert_string_equal(o.policy.rules[1].text, "deny 10.0.0.0/8");
+	assert_string_equal(o.policy.rules[2].text, "allow *");
+	assert_int_equal(o.policy.ngateway, 2);
+	run_options_free(&o);
+}
+
 static void refused(const char *const *words, const char *text)
 {
 	struct run_options o;
@@ -195,6 +212,10 @@ static void refusals_name_the_option_in_one_line(void **state)
 	REFUSED("--net: \"maybe\" is neither on nor off", "--net", "maybe");
 	REFUSED("--transport: \"isa\" is none of pci, mmio", "--transport", "isa");
 	REFUSED("--mtu: 575 is not within 576..65520", "--mtu", "575");
+	REFUSED("--policy: \"closed\" is none of open, monitored, allowlist, none", "--policy",
+		"closed");
+	REFUSED("--deny: \"10.0.0.1/8\" has bits beyond its prefix", "--deny", "10.0.0.1/8");
+	REFUSED("--gateway-ports: \"80;90\" is not a list", "--gateway-ports", "80;90");
 	REFUSED("--congestion: longer than 15", "--congestion", "0123456789abcdef");
 	REFUSED("--memory: 1M is not within 64M..512G", "--memory", "1M");
 }
@@ -314,6 +335,7 @@ int main(void)
 		cmocka_unit_test(subnet_sets_the_whole_address_plan),
 		cmocka_unit_test(resolvers_of_both_families_add_up),
 		cmocka_unit_test(environment_adds_up_in_order),
+		cmocka_unit_test(rules_keep_their_order),
 		cmocka_unit_test(statistics_take_a_file_only_behind_an_equals_sign),
 		cmocka_unit_test(refusals_name_the_option_in_one_line),
 		cmocka_unit_test(shown_defaults_parse_back),
