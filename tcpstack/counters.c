@@ -33,6 +33,7 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(tcp_reset, "TCP connections reset by the host's peer"),
 	G(tcp_active, "TCP flows now"),
 	C(tcp_retransmits, "TCP segments sent to the guest again"),
+	C(tcp_early, "TCP segments of the guest kept until their turn"),
 	C(udp_opened, "UDP flows begun"),
 	G(udp_active, "UDP flows now"),
 	C(udp_tx, "UDP datagrams from the guest"),

@@ -87,6 +87,14 @@
 #define LIMIT_TCP_PARK_BUFS_MIN	 16
 #define LIMIT_TCP_PARK_BUFS_MAX	 256
 
+/*
+ * What came before its turn, in chunks of two Ethernet segments and a half: 1 MiB
+ * for each flow (four times the usual window), 4 MiB for all.
+ */
+#define LIMIT_TCP_EARLY_CHUNK_BYTES 4096
+#define LIMIT_TCP_EARLY_FLOW	    256
+#define LIMIT_TCP_EARLY_ALL	    1024
+
 /* --- guest memory that sockets refer to (bulk_loan.c) --------------------- */
 
 /*

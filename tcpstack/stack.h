@@ -99,6 +99,7 @@ struct stack_counters {
 	struct counter tcp_opened, tcp_established, tcp_refused, tcp_closed, tcp_reset;
 	struct counter tcp_active;	/* gauge */
 	struct counter tcp_retransmits; /* segments sent to the guest again */
+	struct counter tcp_early;	/* segments of the guest that came before their turn */
 	struct counter udp_opened, udp_active, udp_tx, udp_rx;
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
 	struct counter dns_queries, dns_answers;

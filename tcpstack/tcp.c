@@ -5,8 +5,8 @@
  * Theory of operation. Each connection of the guest is spliced to one socket of
  * the host, and the two sides keep their own sequence numbers, windows and
  * retransmission. The host's kernel speaks TCP with the world; we speak enough
- * of it with the guest to be correct on a link that loses little and reorders
- * nothing.
+ * of it with the guest to be correct on any link, and fast on one that loses and
+ * reorders little.
  *
  * Everything that happens to a flow (a segment, a socket event, a timer, guest
  * buffers) only marks it dirty. tcp_run() serves the dirty ones: first what goes
@@ -127,6 +127,7 @@ struct tcp_flow *tcp_flow_new(struct tcp *t, const struct flow_key *key)
 	dlist_init(&fl->wait);
 	timer_init(&fl->timer, on_timer, t);
 	bulk_queue_init(&fl->tx);
+	dlist_init(&fl->early.list);
 	fl->state = TS_CONNECTING;
 	fl->peek_off = -1;
 	fl->cwnd = UINT32_MAX;
@@ -143,6 +144,7 @@ void tcp_flow_free(struct tcp *t, struct tcp_flow *fl)
 {
 	close_socket(t, fl);
 	DEBUG_BUG_ON(fl->tx.frames || fl->tx.loan);
+	tcp_early_clear(t, fl);
 	timer_cancel(loop_timers(t->st->loop), &fl->timer);
 	dlist_del(&fl->dirty);
 	dlist_del(&fl->wait);
@@ -293,6 +295,7 @@ static int make_arena(struct tcp *t)
 		{ "tcp-seg", sizeof(struct bulk_seg), LIMIT_TCP_SEGMENTS },
 		{ "tcp-park", LIMIT_TCP_PARK_BUF_BYTES, MIN(bufs, LIMIT_TCP_PARK_BUFS_MAX) },
 		{ "tcp-loan", sizeof(struct bulk_loan), LIMIT_BULK_LOANS },
+		{ "tcp-early", LIMIT_TCP_EARLY_CHUNK_BYTES, LIMIT_TCP_EARLY_ALL },
 	};
 	struct arena_config cfg = { .name = "tcp", .pools = pools, .npools = ARRAY_SIZE(pools) };
 
@@ -339,6 +342,7 @@ int tcp_init(struct stack *st)
 	bulk_init(&t->bulk, st, arena_pool(t->arena, "tcp-seg"), arena_pool(t->arena, "tcp-park"),
 		  arena_pool(t->arena, "tcp-loan"), &t->iov);
 	bulk_engines_init(&t->bulk);
+	t->early = arena_pool(t->arena, "tcp-early");
 	loop_on_token(st->loop, TOKEN_TCP, on_event, t);
 	memory_add_arena(st, t->arena);
 	memory_add_table(st, "tcp", &t->flows);

@@ -70,6 +70,31 @@ struct tcp_seg {
 	const uint8_t *opt;
 };
 
+/* Sequence numbers [@from, @to). */
+struct tcp_range {
+	uint32_t from, to;
+};
+
+/* Blocks in a SACK option, of which a header without timestamps holds four. */
+#define TCP_SACK_BLOCKS 4
+
+/**
+ * struct early_queue - what the guest sent before its turn
+ * @list:	chunks, sorted, without overlap, all behind rcv_nxt
+ * @chunks:	how many
+ * @last:	first sequence number of the segment that came last
+ * @dup:	a range that came twice and was not reported yet; empty = none
+ * @fin:	the guest's FIN has come, it stands at @fin_seq
+ */
+struct early_queue {
+	struct dlist list;
+	uint32_t chunks;
+	uint32_t last;
+	struct tcp_range dup;
+	bool fin;
+	uint32_t fin_seq;
+};
+
 /* Sequence space that a segment takes up. */
 static inline uint32_t tcp_seg_space(const struct tcp_seg *s)
 {
@@ -114,12 +139,14 @@ struct tcp_flow {
 	struct dlist wait;
 	struct timer timer;
 	struct bulk_queue tx;
+	struct early_queue early;
 
 	/* From the guest. */
 	uint32_t irs, rcv_nxt, rcv_taken, rcv_edge;
 	uint32_t room, room_full;
 	uint16_t fill;
 	uint8_t rcv_scale;
+	bool sack; /* both sides permitted it */
 
 	/* To the guest. */
 	uint8_t snd_scale;
@@ -135,7 +162,7 @@ struct tcp_flow {
 	/* What waits to be done. */
 	uint8_t state;
 	uint8_t acks_due; /* pure ACKs owed unless data carries one */
-	bool ack_forced;  /* one of them is an answer, not progress */
+	bool sack_due;	  /* an ACK by itself: data segments carry no SACK option */
 	uint32_t events;
 	bool rx_ready;	 /* the socket may hold unread bytes */
 	bool rx_rdhup;	 /* the peer's FIN is in the socket's queue */
@@ -167,6 +194,7 @@ struct tcp {
 	struct dlist time_wait; /* oldest first */
 	struct arena *arena;
 	struct bulk bulk;
+	struct pool *early;
 	struct scratch iov;
 	uint8_t *sink; /* where bytes go that no_peek_offset must read again */
 	bool peek_offset;
@@ -230,6 +258,13 @@ void tcp_connect_timeout(struct tcp *t, struct tcp_flow *fl);
 enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl);
 void tcp_tx_offer_first(struct tcp_flow *fl);
 void tcp_tx_port_down(struct tcp *t, struct tcp_flow *fl);
+
+/* tcp_early.c */
+uint32_t tcp_early_put(struct tcp *t, struct tcp_flow *fl, uint32_t seq,
+		       const struct tx_frame *frame, uint32_t off, uint32_t len);
+void tcp_early_take(struct tcp *t, struct tcp_flow *fl);
+void tcp_early_clear(struct tcp *t, struct tcp_flow *fl);
+uint32_t tcp_early_blocks(const struct tcp_flow *fl, struct tcp_range *blocks);
 
 /* tcp_probe.c */
 bool tcp_probe_peek_offset(void);

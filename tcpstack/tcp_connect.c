@@ -98,6 +98,7 @@ static void read_syn(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s
 		fl->snd_scale = (uint8_t)MIN(opt.wscale, LIMIT_TCP_WSCALE_MAX); /* H37 */
 		fl->rcv_scale = LIMIT_TCP_WSCALE;
 	}
+	fl->sack = opt.sack_permitted;
 	fl->irs = s->seq;
 	fl->rcv_nxt = fl->rcv_taken = s->seq + 1;
 	fl->snd_wnd = fl->max_wnd = s->wnd; /* never scaled in a SYN */

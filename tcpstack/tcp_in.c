@@ -8,9 +8,9 @@
  * one send to the host and one ACK to the guest. (The exception is the RST for a
  * segment without a flow.)
  *
- * What arrives out of order is not kept. The link to the guest does not reorder;
- * a hole means that we refused a segment for want of room, and the guest sends
- * again from there.
+ * What arrives out of order waits in tcp_early.c and is reported at once. With
+ * SACK one ACK says it all; without, each such segment brings a duplicate ACK, so
+ * that the guest sees the loss early.
  */
 #include "tcpstack/tcp.h"
 
@@ -48,8 +48,17 @@ static enum drop_reason parse(const struct packet *pkt, struct tcp_seg *s)
 static void owe_ack(struct tcp *t, struct tcp_flow *fl)
 {
 	fl->acks_due = MAX(fl->acks_due, 1);
-	fl->ack_forced = true;
 	tcp_mark(t, fl);
+}
+
+/* What came again wants an ACK, which says so (RFC 2883) if it was ACKed before. */
+static void duplicate(struct tcp *t, struct tcp_flow *fl, uint32_t seq, uint32_t len)
+{
+	owe_ack(t, fl);
+	if (!fl->sack || len == 0 || seq_gt(seq + len, fl->rcv_taken))
+		return;
+	fl->early.dup = (struct tcp_range){ seq, seq + len };
+	fl->sack_due = true;
 }
 
 /*
@@ -96,6 +105,31 @@ static bool ack_ok(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s)
 	return true;
 }
 
+/* An acceptable segment behind a hole. */
+static void early_input(struct tcp *t, struct tcp_flow *fl, const struct packet *pkt,
+			const struct tcp_seg *s)
+{
+	uint32_t len = MIN(s->len, fl->rcv_edge - s->seq), kept;
+
+	if (fl->guest_fin)
+		return;
+	kept = tcp_early_put(t, fl, s->seq, pkt->frame, s->off, len);
+	if ((s->flags & TH_FIN) && len == s->len) {
+		fl->early.fin = true;
+		fl->early.fin_seq = s->seq + s->len;
+	}
+	if (kept)
+		counter_inc(&t->st->n.tcp_early);
+	else
+		stack_drop(t->st, DROP_TCP_SEQUENCE);
+	if (fl->sack) {
+		fl->sack_due = true;
+		tcp_mark(t, fl);
+	} else {
+		fl->acks_due = (uint8_t)MIN(fl->acks_due + 1, LIMIT_TCP_DUPACKS + 1);
+	}
+}
+
 /* The payload of an acceptable segment, and its FIN. */
 static enum tx_verdict payload_input(struct tcp *t, struct tcp_flow *fl, const struct packet *pkt,
 				     const struct tcp_seg *s)
@@ -106,12 +140,7 @@ static enum tx_verdict payload_input(struct tcp *t, struct tcp_flow *fl, const s
 	enum bulk_verdict verdict;
 
 	if (seq_gt(seq, fl->rcv_nxt)) {
-		/* Behind a hole. One duplicate ACK each, so that the guest sees it early. */
-		stack_drop(t->st, DROP_TCP_SEQUENCE);
-		if (len || fin) {
-			fl->acks_due = (uint8_t)MIN(fl->acks_due + 1, LIMIT_TCP_DUPACKS + 1);
-			fl->ack_forced = true;
-		}
+		early_input(t, fl, pkt, s);
 		return TX_DONE;
 	}
 	if (seq_lt(seq, fl->rcv_nxt)) {
@@ -119,7 +148,7 @@ static enum tx_verdict payload_input(struct tcp *t, struct tcp_flow *fl, const s
 
 		off += known;
 		len -= known;
-		owe_ack(t, fl);
+		duplicate(t, fl, seq, known);
 	}
 	if (fl->guest_fin)
 		return TX_DONE; /* nothing follows a FIN */
@@ -146,6 +175,7 @@ static enum tx_verdict payload_input(struct tcp *t, struct tcp_flow *fl, const s
 		fl->guest_fin = true;
 		fl->rcv_nxt++;
 	}
+	tcp_early_take(t, fl);
 	return held ? TX_HELD : TX_DONE;
 }
 
@@ -159,7 +189,10 @@ static enum tx_verdict open_input(struct tcp *t, struct tcp_flow *fl, const stru
 	if (!acceptable(fl, s)) {
 		bool probe = fl->rcv_edge == fl->rcv_nxt && s->seq == fl->rcv_nxt;
 
-		owe_ack(t, fl);
+		if (seq_lt(s->seq, fl->rcv_nxt))
+			duplicate(t, fl, s->seq, s->len);
+		else
+			owe_ack(t, fl);
 		if (!probe) {
 			stack_drop(t->st, DROP_TCP_SEQUENCE);
 			return TX_DONE;

@@ -7,6 +7,10 @@
 
 #define OPT_BYTES_MSS	 4
 #define OPT_BYTES_WSCALE 4 /* with a NOP in front */
+#define OPT_BYTES_SACKOK 4 /* with two */
+#define OPT_BYTES_SACK	 4 /* likewise, without its blocks */
+
+static_assert(TCP_HLEN + OPT_BYTES_SACK + 8 * TCP_SACK_BLOCKS <= 60, "RFC 9293 3.1: data offset");
 
 /* The largest segment that we take: the guest's MTU less the plainest headers. */
 static uint16_t our_mss(const struct stack *st, bool v4)
@@ -48,7 +52,6 @@ void tcp_header(struct tcp_flow *fl, uint8_t *h, uint32_t seq, uint8_t flags)
 	put_be16(h + 14, window_field(fl));
 	put_be32(h + 16, 0);
 	fl->acks_due = 0;
-	fl->ack_forced = false;
 }
 
 /* Checksum, IP header, and out: @th points at the TCP header in @slot. */
@@ -78,31 +81,53 @@ static struct out_slot *begin(struct stack *st, const struct flow_key *key, uint
 	return slot;
 }
 
+/* The SACK option of a pure ACK, at @opt; 0 bytes when there is nothing to report. */
+static uint32_t sack_option(struct tcp_flow *fl, uint8_t *opt)
+{
+	struct tcp_range blocks[TCP_SACK_BLOCKS];
+	uint32_t count = fl->sack ? tcp_early_blocks(fl, blocks) : 0;
+
+	fl->early.dup.to = fl->early.dup.from;
+	if (count == 0)
+		return 0;
+	put_be32(opt, 0x01010500U | (2 + 8 * count));
+	opt += OPT_BYTES_SACK;
+	for (uint32_t i = 0; i < count; i++, opt += 8) {
+		put_be32(opt, blocks[i].from);
+		put_be32(opt + 4, blocks[i].to);
+	}
+	return OPT_BYTES_SACK + 8 * count;
+}
+
 /**
  * tcp_send_control() - a segment without payload
  * @seq:	its sequence number
- * @flags:	TH_FIN, TH_RST or 0; ACK is added
+ * @flags:	TH_FIN, TH_RST or 0; ACK is added, and to 0 what SACK has to say
  *
  * An empty arena loses the segment (counted by out_begin()), as a wire would;
  * whoever needs it sends it again.
  */
 void tcp_send_control(struct tcp *t, struct tcp_flow *fl, uint32_t seq, uint8_t flags)
 {
-	uint8_t *th;
-	struct out_slot *slot = begin(t->st, &fl->f.key, TCP_HLEN, &th);
+	uint8_t *th, opt[OPT_BYTES_SACK + 8 * TCP_SACK_BLOCKS];
+	uint32_t opts = flags ? 0 : sack_option(fl, opt);
+	struct out_slot *slot = begin(t->st, &fl->f.key, TCP_HLEN + opts, &th);
 
 	if (!slot)
 		return;
 	tcp_header(fl, th, seq, flags);
-	send_slot(t->st, slot, &fl->f.key, th, TCP_HLEN);
+	th[12] = (uint8_t)((TCP_HLEN + opts) / 4 << 4);
+	memcpy(th + TCP_HLEN, opt, opts);
+	send_slot(t->st, slot, &fl->f.key, th, TCP_HLEN + opts);
 }
 
 /**
- * tcp_send_synack() - SYN-ACK with our MSS, and our window scale if the guest scales
+ * tcp_send_synack() - SYN-ACK with our MSS; window scale and SACK if the guest has them
  */
 void tcp_send_synack(struct tcp *t, struct tcp_flow *fl)
 {
-	uint32_t opts = OPT_BYTES_MSS + (fl->rcv_scale ? OPT_BYTES_WSCALE : 0);
+	uint32_t opts = OPT_BYTES_MSS + (fl->rcv_scale ? OPT_BYTES_WSCALE : 0) +
+			(fl->sack ? OPT_BYTES_SACKOK : 0);
 	struct out_slot *slot;
 	uint8_t *th;
 
@@ -116,6 +141,8 @@ void tcp_send_synack(struct tcp *t, struct tcp_flow *fl)
 	put_be32(th + TCP_HLEN, 0x02040000U | our_mss(t->st, ipaddr_is_v4(&fl->f.key.guest.addr)));
 	if (fl->rcv_scale)
 		put_be32(th + TCP_HLEN + OPT_BYTES_MSS, 0x01030300U | fl->rcv_scale);
+	if (fl->sack)
+		put_be32(th + TCP_HLEN + opts - OPT_BYTES_SACKOK, 0x01010402U);
 	send_slot(t->st, slot, &fl->f.key, th, TCP_HLEN + opts);
 }
 
@@ -126,9 +153,10 @@ void tcp_send_synack(struct tcp *t, struct tcp_flow *fl)
  */
 void tcp_send_acks(struct tcp *t, struct tcp_flow *fl)
 {
-	for (uint32_t n = fl->acks_due; n > 0; n--)
+	for (uint32_t n = MAX(fl->acks_due, (uint8_t)fl->sack_due); n > 0; n--)
 		tcp_send_control(t, fl, fl->snd_max, 0);
 	fl->acks_due = 0;
+	fl->sack_due = false;
 }
 
 /**
@@ -182,6 +210,5 @@ void tcp_challenge(struct tcp *t, struct tcp_flow *fl)
 		return;
 	t->challenges++;
 	fl->acks_due = MAX(fl->acks_due, 1);
-	fl->ack_forced = true;
 	tcp_mark(t, fl);
 }

@@ -171,6 +171,7 @@ void tcp_tx_offer_first(struct tcp_flow *fl)
  */
 enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
 {
+	tcp_early_take(t, fl);
 	if (fl->tx.bytes && !fl->tx_blocked && send_pending(t, fl) < 0) {
 		tcp_abort(t, fl, true);
 		return STEP_GONE;

@@ -92,6 +92,7 @@ struct rig;
  * @src, @dst:	host order
  * @payload:	after the transport header; ICMP: after its eight bytes
  * @flags...:	TCP; @mss 0 and @wscale -1 = option absent
+ * @sack:	TCP; blocks of a SACK option, from and to
  * @icmp_type, @icmp_code, @icmp_id, @icmp_seq:	ICMP
  */
 struct rig_pkt {
@@ -111,6 +112,7 @@ struct rig_pkt {
 	uint16_t mss;
 	int wscale;
 	bool sack_ok;
+	uint32_t sack[4][2], sack_count;
 	uint8_t icmp_type, icmp_code;
 	uint16_t icmp_id, icmp_seq;
 };

@@ -332,6 +332,12 @@ static void parse_tcp_options(struct rig_pkt *pkt, const uint8_t *o, uint32_t le
 			pkt->wscale = o[2];
 		} else if (o[0] == 4) {
 			pkt->sack_ok = true;
+		} else if (o[0] == 5) {
+			assert_true(n >= 10 && n <= 34 && n % 8 == 2);
+			for (uint32_t i = 2; i < n; i += 8) {
+				pkt->sack[pkt->sack_count][0] = get_be32(o + i);
+				pkt->sack[pkt->sack_count++][1] = get_be32(o + i + 4);
+			}
 		}
 		o += n;
 		len -= n;

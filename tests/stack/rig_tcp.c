@@ -55,13 +55,17 @@ enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq
 		.flags = flags,
 		.window = (uint16_t)MIN(c->window >> scale, 65535U),
 	};
-	uint8_t opts[8] = { 2, 4, 0, 0, 1, 3, 3, 0 };
+	uint8_t opts[12] = { 2, 4, 0, 0, 1, 3, 3, 0, 1, 1, 4, 2 };
 
 	put_be16(opts + 2, c->mss);
 	opts[7] = (uint8_t)c->wscale;
 	if (flags & RIG_SYN) {
 		seg.opts = c->mss ? opts : opts + 4;
 		seg.opts_len = (c->mss ? 4 : 0) + (c->wscale >= 0 ? 4 : 0);
+		if (c->sack) {
+			memcpy(opts + seg.opts_len + (c->mss ? 0 : 4), opts + 8, 4);
+			seg.opts_len += 4;
+		}
 	} else if (len > rig_config(c->r)->stack.mtu - 40U) {
 		off.gso = GSO_TCP4;
 		off.gso_size = c->mss;
@@ -109,10 +113,27 @@ static void got_synack(struct rig_conn *c, const struct rig_pkt *p)
 	c->rcv_nxt = p->seq + 1;
 	c->peer_mss = p->mss;
 	c->peer_wscale = p->wscale;
+	c->peer_sack = p->sack_ok;
 	c->snd_una = p->ack;
 	c->edge = p->ack + p->window;
 	/* Scaling is used only if both have offered it. */
 	assert_true(c->wscale >= 0 || p->wscale < 0);
+	assert_int_equal(p->sack_ok, c->sack);
+}
+
+static void check_sack(const struct rig_conn *c, const struct rig_pkt *p)
+{
+	assert_true(p->sack_count == 0 || (c->sack && c->peer_sack && p->payload_len == 0));
+	for (uint32_t i = 0; i < p->sack_count; i++) {
+		const uint32_t *b = p->sack[i];
+		bool dup = i == 0 && !before(p->ack, b[1]);
+
+		assert_true(before(b[0], b[1]));
+		assert_false(before(c->snd_max, b[1]));
+		assert_true(dup || before(p->ack, b[0]));
+		for (uint32_t j = dup ? 1 : 0; j < i && i > 0; j++)
+			assert_false(before(b[0], p->sack[j][1]) && before(p->sack[j][0], b[1]));
+	}
 }
 
 static void got_ack(struct rig_conn *c, const struct rig_pkt *p)
@@ -123,6 +144,7 @@ static void got_ack(struct rig_conn *c, const struct rig_pkt *p)
 	assert_false(before(c->snd_max, p->ack)); /* nothing unsent */
 	assert_false(before(p->ack, c->snd_una)); /* no way back */
 	assert_false(before(edge, c->edge));	  /* H38 */
+	check_sack(c, p);
 	c->snd_una = p->ack;
 	c->edge = edge;
 	if (before(c->snd_nxt, p->ack))

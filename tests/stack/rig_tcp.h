@@ -8,7 +8,9 @@
  * - every segment but a RST of an unknown flow carries ACK (H38);
  * - an ACK acknowledges nothing unsent, and never goes back;
  * - the window's right edge never moves left (H38);
- * - payload is the next of the pattern stream rx_seed, at its place (H30).
+ * - payload is the next of the pattern stream rx_seed, at its place (H30);
+ * - SACK comes only where both sides permitted it, and each block lies within what
+ *   was sent and behind the ACK; but the first may report a duplicate (RFC 2883).
  */
 #ifndef SLUICE_TESTS_STACK_RIG_TCP_H
 #define SLUICE_TESTS_STACK_RIG_TCP_H
@@ -25,6 +27,7 @@
  * @iss:	the guest's initial sequence number
  * @mss:	option of the SYN, 0 = none
  * @wscale:	option of the SYN, -1 = none
+ * @sack:	the SYN permits SACK
  * @window:	receive window in bytes; it follows what the test sets
  * @auto_ack:	ACK data as it comes
  * @rx_seed, @tx_seed:	streams that are expected and sent
@@ -38,6 +41,7 @@ struct rig_conn {
 	uint32_t iss;
 	uint16_t mss;
 	int wscale;
+	bool sack;
 	uint32_t window;
 	bool auto_ack;
 	uint64_t rx_seed, tx_seed;
@@ -49,6 +53,7 @@ struct rig_conn {
 	bool synack, fin, rst;
 	uint16_t peer_mss;
 	int peer_wscale;
+	bool peer_sack;
 	uint32_t irs, rcv_nxt;
 	uint64_t rx_bytes;     /* in order */
 	uint32_t frames, acks; /* with payload; without */
