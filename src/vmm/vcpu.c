@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "src/base/alloc_count.h"
 #include "src/base/base.h"
 #include "src/base/log.h"
 #include "src/vmm/why.h"
@@ -158,11 +159,23 @@ static void handle_exit(struct vcpu *v)
 	}
 }
 
+static void count_heap(struct vcpu *v, const struct alloc_count *base)
+{
+	const struct alloc_count *here = alloc_count_here();
+
+	counter_set(&v->n.allocs, here->allocs - base->allocs);
+	counter_set(&v->n.frees, here->frees - base->frees);
+	counter_set(&v->n.maps, here->maps - base->maps);
+}
+
 static void run_loop(struct vcpu *v)
 {
+	const struct alloc_count base = *alloc_count_here();
+
 	while (!atomic_load_explicit(&v->env->stopping, memory_order_acquire)) {
 		if (ioctl(v->fd, KVM_RUN, NULL) == 0) {
 			handle_exit(v);
+			count_heap(v, &base);
 			continue;
 		}
 		/* EAGAIN: a secondary vCPU has received INIT or SIPI meanwhile. */

@@ -38,9 +38,13 @@ struct vcpu_env {
 	_Atomic bool stopping;
 };
 
-/* Single writer: the vCPU's thread. */
+/**
+ * struct vcpu_counters - single writer: the vCPU's thread
+ * @allocs, @frees, @maps:	heap calls of the thread since its first entry
+ */
 struct vcpu_counters {
 	struct counter exits, pio, mmio, interrupted;
+	struct counter allocs, frees, maps;
 };
 
 struct vcpu {

@@ -22,6 +22,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "src/base/alloc_count.h"
 #include "src/base/base.h"
 #include "src/base/log.h"
 #include "src/vmm/boot.h"
@@ -516,6 +517,21 @@ int vm_run(struct vm *vm, struct vm_result *result)
 	*result = vm->result;
 	pthread_mutex_unlock(&vm->end_lock);
 	return result->end == VM_END_ERROR ? -EIO : 0;
+}
+
+/**
+ * vm_vcpu_heap() - heap calls of all vCPU threads since they began to run; any thread
+ */
+void vm_vcpu_heap(const struct vm *vm, struct alloc_count *sum)
+{
+	*sum = (struct alloc_count){ 0 };
+	for (unsigned i = 0; i < vm->nvcpus; i++) {
+		const struct vcpu_counters *n = &vm->vcpu[i].n;
+
+		sum->allocs += counter_get(&n->allocs);
+		sum->frees += counter_get(&n->frees);
+		sum->maps += counter_get(&n->maps);
+	}
 }
 
 /**

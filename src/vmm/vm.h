@@ -18,6 +18,7 @@
 #include "virtio/machine.h"
 #include "virtio/mem.h"
 
+struct alloc_count; /* alloc_count.h */
 struct boot_config; /* boot.h */
 struct boot_entry;
 struct io_loop; /* io_loop.h */
@@ -100,6 +101,7 @@ int vm_add(struct vm *vm, struct vdev *vdev, enum vm_transport transport, char *
 int vm_load(struct vm *vm, const struct boot_config *boot, char *why, size_t why_len);
 int vm_set_entry(struct vm *vm, const struct boot_entry *entry, char *why, size_t why_len);
 int vm_run(struct vm *vm, struct vm_result *result);
+void vm_vcpu_heap(const struct vm *vm, struct alloc_count *sum);
 void vm_stop(struct vm *vm, enum vm_end end, int detail); /* any thread */
 void vm_free(struct vm *vm);
 const char *vm_end_name(enum vm_end end);

@@ -23,6 +23,7 @@
 
 #include <cmocka.h>
 
+#include "src/base/alloc_count.h"
 #include "src/base/base.h"
 #include "src/base/bytes.h"
 #include "src/vmm/boot.h"
@@ -117,6 +118,7 @@ static void rig_new(struct rig *r, uint64_t mem_size, unsigned vcpus, const uint
 
 static void rig_run(struct rig *r)
 {
+	struct alloc_count heap;
 	ssize_t n;
 
 	alarm(GUARD_SECONDS);
@@ -126,6 +128,9 @@ static void rig_run(struct rig *r)
 	n = read(r->console[0], r->out, sizeof(r->out));
 	assert_true(n > 0);
 	assert_true(strlen(r->result.why) > 0);
+	/* No vCPU calls the allocator, however the guest ends. */
+	vm_vcpu_heap(r->vm, &heap);
+	assert_int_equal(heap.allocs + heap.frees + heap.maps, 0);
 }
 
 static void rig_free(struct rig *r)
