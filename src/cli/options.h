@@ -39,6 +39,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @policy:		egress rules, from the heap: run_options_free()
  * @timeout:		seconds, 0 = none
  * @stats:		NULL = none, "" = a table on standard error, else a file for JSON
+ * @alloc_report:	the same for what --alloc-report tells, always as text
  * @force:		run though this host's KVM cannot be expected to work
  * @help:		--help was given: nothing else counts
  * @socket:		of vhost-user: where the front-end connects
@@ -59,6 +60,7 @@ struct run_options {
 	struct policy_list policy;
 	uint32_t timeout;
 	const char *stats;
+	const char *alloc_report;
 	uint32_t log_level;
 	bool hugepages;
 	bool force;

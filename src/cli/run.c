@@ -18,9 +18,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "src/base/alloc_count.h"
 #include "src/base/base.h"
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/cli/alloc_report.h"
 #include "src/cli/cmdchan.h"
 #include "src/cli/kernel_find.h"
 #include "src/cli/netcfg.h"
@@ -54,6 +56,7 @@ struct session {
 	int timer_fd;
 	bool timed_out;
 	struct run_stats stats;
+	struct alloc_count vcpu_heap;
 	struct guest_image image;
 	char cmdline[4096];
 	char why[VM_WHY_MAX];
@@ -333,7 +336,10 @@ static void take_down(struct session *s, bool ran)
 		s->stats.net = s->net ? net_dev_vdev(s->net) : NULL;
 		s->stats.worker = s->worker;
 		s->stats.ready_ns = s->chan ? cmdchan_ready_ns(s->chan) : 0;
+		s->stats.vcpu_heap = &s->vcpu_heap;
 		write_stats(s);
+		if (s->o->alloc_report)
+			alloc_report(s->o->alloc_report, s->worker, &s->vcpu_heap);
 	}
 	if (s->net)
 		net_dev_free(s->net);
@@ -407,6 +413,7 @@ static int run(const struct run_options *o, uint64_t start_ns)
 		s.stats.loaded_ns = clock_now_ns();
 		vm_run(s.vm, &result);
 		s.stats.end_ns = clock_now_ns();
+		vm_vcpu_heap(s.vm, &s.vcpu_heap);
 		hear_out(&s, &result);
 		/* Reads the channel's last word, so before it is detached. */
 		status = exit_status(&s, &result);

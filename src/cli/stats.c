@@ -3,6 +3,8 @@
  * The figures of a run, as a table for people and as JSON for programs. Both
  * walk one list of rows, so neither can forget what the other shows.
  */
+#include <string.h>
+
 #include "src/base/base.h"
 #include "src/base/clock.h"
 #include "src/cli/stats.h"
@@ -53,6 +55,31 @@ static void stack_rows(const struct stack_counters *n, row_fn row, void *ctx)
 	}
 }
 
+struct memory_rows {
+	struct stack_memory row[STACK_MEMORY_ROWS];
+	uint32_t n;
+};
+
+static int get_memory(void *ctx, struct stack *st)
+{
+	struct memory_rows *m = ctx;
+
+	m->n = stack_memory_rows(st, m->row, STACK_MEMORY_ROWS);
+	return 0;
+}
+
+/* What is out now; --alloc-report has the rest. */
+static void memory_rows(struct net_worker *w, row_fn row, void *ctx)
+{
+	struct memory_rows m;
+
+	net_worker_call(w, get_memory, &m);
+	for (uint32_t i = 0; i < m.n; i++) {
+		if (strcmp(m.row[i].kind, "pool") == 0)
+			row(ctx, "pools", m.row[i].name, m.row[i].in_use);
+	}
+}
+
 static void walk(const struct run_stats *s, row_fn row, void *ctx)
 {
 	row(ctx, "time", "load_ms", ms_between(s->start_ns, s->loaded_ns));
@@ -69,6 +96,12 @@ static void walk(const struct run_stats *s, row_fn row, void *ctx)
 		row(ctx, "worker", "sleeps", counter_get(&w->sleeps));
 		row(ctx, "worker", "cpu_ms", counter_get(&w->cpu_ns) / NS_PER_MS);
 		stack_rows(net_worker_stack_counters(s->worker), row, ctx);
+		memory_rows(s->worker, row, ctx);
+	}
+	if (s->vcpu_heap) {
+		row(ctx, "vcpus", "allocations", s->vcpu_heap->allocs);
+		row(ctx, "vcpus", "frees", s->vcpu_heap->frees);
+		row(ctx, "vcpus", "maps", s->vcpu_heap->maps);
 	}
 	if (s->net)
 		queue_rows(s->net, row, ctx);

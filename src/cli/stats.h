@@ -16,12 +16,14 @@
  * @ready_ns:	the guest's init said READY
  * @end_ns:	the machine ended
  * @net:	the network device, NULL = none
- * @worker:	its worker, NULL = none
+ * @worker:	its worker, NULL = none; asked for its pools
+ * @vcpu_heap:	heap calls of the vCPUs' threads, NULL = there are none
  */
 struct run_stats {
 	uint64_t start_ns, loaded_ns, ready_ns, end_ns;
 	const struct vdev *net;
-	const struct net_worker *worker;
+	struct net_worker *worker;
+	const struct alloc_count *vcpu_heap;
 };
 
 /* stats.c */

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "src/base/log.h"
+#include "src/cli/alloc_report.h"
 #include "src/cli/netcfg.h"
 #include "src/cli/options.h"
 #include "src/cli/stats.h"
@@ -37,6 +38,8 @@ struct server {
 	struct vnet_config net;
 	struct vhost_session *session;
 	int listener, conn, signals;
+	FILE *stats; /* NULL = not asked for; standard error gets a table, a file JSON */
+	char stats_buf[BUFSIZ];
 };
 
 static int reset_flows(void *ctx, struct stack *st)
@@ -104,12 +107,49 @@ static void on_connect(void *ctx, uint32_t events)
 	log_info("vhost-user", "a front-end has connected");
 }
 
+/* Opened before anything runs: a wrong path is known at once, and figures cost no allocation. */
+static int open_stats(struct server *s, char *why, size_t why_len)
+{
+	const char *path = s->o->stats;
+
+	if (!path)
+		return 0;
+	s->stats = path[0] ? fopen(path, "we") : stderr;
+	if (!s->stats) {
+		snprintf(why, why_len, "--stats: %s: %s", path, strerror(errno));
+		return -errno;
+	}
+	if (s->stats != stderr)
+		setvbuf(s->stats, s->stats_buf, _IOFBF, sizeof(s->stats_buf));
+	return 0;
+}
+
+static void write_stats(struct server *s)
+{
+	struct run_stats stats = { .worker = s->worker };
+
+	if (!s->stats)
+		return;
+	if (s->stats == stderr)
+		run_stats_table(&stats, s->stats);
+	else
+		run_stats_json(&stats, s->stats);
+	if (fflush(s->stats) != 0)
+		log_error("vhost-user", "--stats: %s: %s", s->o->stats, strerror(errno));
+}
+
 static void on_signal(void *ctx, uint32_t events)
 {
 	struct server *s = ctx;
+	struct signalfd_siginfo si;
 
 	(void)events;
-	io_loop_stop(s->loop);
+	if (read(s->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (si.ssi_signo == SIGUSR1)
+		write_stats(s);
+	else
+		io_loop_stop(s->loop);
 }
 
 /* A socket file that nobody listens on is left over from a run that was killed. */
@@ -155,6 +195,7 @@ static int watch_signals(struct server *s)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return s->signals < 0 ? -errno : 0;
@@ -162,8 +203,11 @@ static int watch_signals(struct server *s)
 
 static int start(struct server *s, char *why, size_t why_len)
 {
-	int ret = watch_signals(s);
+	int ret = open_stats(s, why, why_len);
 
+	if (ret < 0)
+		return ret;
+	ret = watch_signals(s);
 	if (ret == 0)
 		ret = io_loop_new(&s->loop);
 	if (ret == 0)
@@ -183,34 +227,18 @@ static int start(struct server *s, char *why, size_t why_len)
 	return ret;
 }
 
-static void write_stats(const struct server *s)
-{
-	struct run_stats stats = { .worker = s->worker };
-	FILE *f;
-
-	if (!s->o->stats)
-		return;
-	f = s->o->stats[0] ? fopen(s->o->stats, "we") : stderr;
-	if (!f) {
-		log_error("vhost-user", "--stats: %s: %s", s->o->stats, strerror(errno));
-		return;
-	}
-	if (f == stderr)
-		run_stats_table(&stats, f);
-	else
-		run_stats_json(&stats, f);
-	if (f != stderr && fclose(f) != 0)
-		log_error("vhost-user", "--stats: %s: %s", s->o->stats, strerror(errno));
-}
-
 static void stop(struct server *s)
 {
 	if (s->session)
 		end_session(s);
 	if (s->worker) {
 		write_stats(s);
+		if (s->o->alloc_report)
+			alloc_report(s->o->alloc_report, s->worker, NULL);
 		net_worker_free(s->worker);
 	}
+	if (s->stats && s->stats != stderr)
+		fclose(s->stats);
 	if (s->listener >= 0) {
 		close(s->listener);
 		unlink(s->o->socket);
