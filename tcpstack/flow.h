@@ -93,6 +93,7 @@ void flow_free(struct flow_table *t, struct flow *f);
 struct flow *flow_find(struct flow_table *t, const struct flow_key *key);
 struct flow *flow_get(struct flow_table *t, struct flow_id id);
 struct flow *flow_oldest(struct flow_table *t);
+struct flow *flow_at(const struct flow_table *t, uint32_t index);
 struct flow *flow_next(const struct flow_table *t, const struct flow *after);
 uint32_t flow_table_trim(struct flow_table *t);
 void flow_touch(struct flow_table *t, struct flow *f, uint64_t now_ns);

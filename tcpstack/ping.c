@@ -240,3 +240,11 @@ void ping_run(struct stack *st)
 		budget -= receive(st, df, budget);
 	}
 }
+
+/**
+ * ping_flows() - the table, for a walk from outside
+ */
+const struct flow_table *ping_flows(const struct stack *st)
+{
+	return &st->ping->d.flows;
+}

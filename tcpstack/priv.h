@@ -140,6 +140,10 @@ void tcp_port_changed(struct stack *st, bool up);
 void tcp_rx_refilled(struct stack *st);
 void tcp_dump(const struct stack *st, FILE *out);
 
+/* tcp_snap.c */
+struct flow_snap;
+void tcp_snap(const struct stack *st, const struct flow *f, struct flow_snap *s);
+
 /* udp.c */
 int udp_init(struct stack *st);
 void udp_fini(struct stack *st);
@@ -155,6 +159,7 @@ void ping_fini(struct stack *st);
 void ping_reset_all(struct stack *st);
 void ping_input(struct stack *st, const struct packet *pkt, uint16_t id);
 void ping_run(struct stack *st);
+const struct flow_table *ping_flows(const struct stack *st);
 
 /* dhcp.c: called by udp_input() for port 67 */
 void dhcp_input(struct stack *st, const struct packet *pkt);

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /* Sources at one time; a table of this size is all the memory that the loop has. */
-#define IO_LOOP_SOURCES 64
+#define IO_LOOP_SOURCES 192
 
 struct io_loop;
 
