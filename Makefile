@@ -37,6 +37,7 @@ ARENA    := $(call src_of,arena)
 TCPSTACK := $(call src_of,tcpstack)
 VIRTIO   := $(call src_of,virtio)
 VMM      := $(call src_of,src/vmm)
+CONTROL  := $(call src_of,src/control)
 CLI      := $(call src_of,src/cli) $(wildcard src/main.c)
 
 LIB_BASE     := $(B)/libbase.a
@@ -44,6 +45,7 @@ LIB_ARENA    := $(B)/libarena.a
 LIB_TCPSTACK := $(B)/libtcpstack.a
 LIB_VIRTIO   := $(B)/libvirtio.a
 LIB_VMM      := $(B)/libvmm.a
+LIB_CONTROL  := $(B)/libcontrol.a
 LIB_CLI      := $(B)/libcli.a
 
 .DEFAULT_GOAL := all
@@ -55,6 +57,7 @@ $(LIB_ARENA): $(call obj_of,$(ARENA))
 $(LIB_TCPSTACK): $(call obj_of,$(TCPSTACK))
 $(LIB_VIRTIO): $(call obj_of,$(VIRTIO))
 $(LIB_VMM): $(call obj_of,$(VMM))
+$(LIB_CONTROL): $(call obj_of,$(CONTROL))
 $(LIB_CLI): $(call obj_of,$(filter src/cli/%,$(CLI)))
 
 $(B)/%.a:
@@ -76,10 +79,11 @@ endef
 # --- the program ----------------------------------------------------------
 SLUICE := $(B)/sluice
 VERSION := 0.1.0
-$(B)/src/main.o: ALL_CPPFLAGS += -DSLUICE_VERSION='"$(VERSION)"'
+$(B)/src/cli/version.o: ALL_CPPFLAGS += -DSLUICE_VERSION='"$(VERSION)"'
 
-$(SLUICE): $(call obj_of,$(CLI)) $(LIB_VMM) $(LIB_VIRTIO) $(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_BASE)
-	$(call link,$^,$(LDLIBS))
+$(SLUICE): $(call obj_of,$(CLI)) $(LIB_CONTROL) $(LIB_VMM) $(LIB_VIRTIO) $(LIB_TCPSTACK) \
+		$(LIB_ARENA) $(LIB_BASE)
+	$(call link,$^,$(LDLIBS) -ljansson)
 
 # --- tests ----------------------------------------------------------------
 # tests/unit/test_X.c is one cmocka program each; the folder of what it tests
@@ -92,12 +96,13 @@ libs_arena    := $(LIB_ARENA) $(LIB_BASE)
 libs_tcpstack := $(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_BASE)
 libs_virtio   := $(LIB_VIRTIO) $(libs_tcpstack)
 libs_vmm      := $(LIB_VMM) $(libs_virtio)
-libs_cli      := $(LIB_CLI) $(libs_vmm)
+libs_control  := $(LIB_CONTROL) $(libs_vmm)
+libs_cli      := $(LIB_CLI) $(libs_control)
 libs_for = $(libs_$(firstword $(subst _, ,$(patsubst $(B)/tests/unit/test_%,%,$(1)))))
 
 .SECONDEXPANSION:
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(call libs_for,$$@)
-	$(call link,$^,-lcmocka)
+	$(call link,$^,-lcmocka -ljansson)
 
 # tests/stack: frames in one side, real sockets on the other; rig.c is shared.
 STACK_SRC := $(call src_of,tests/stack)

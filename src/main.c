@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "src/base/base.h"
+#include "src/cli/ctl.h"
 #include "src/cli/options.h"
 #include "src/cli/run.h"
+#include "src/cli/version.h"
 #include "src/cli/vhost.h"
 
 static const struct {
@@ -15,6 +17,7 @@ static const struct {
 } commands[] = {
 	{ "run", "boot a Linux guest and run a command or a shell in it", run_main },
 	{ "vhost-user", "be the network of another VMM's guest", vhost_main },
+	{ "ctl", "ask or change a running sluice", ctl_main },
 };
 
 static void usage(FILE *out)
@@ -33,7 +36,7 @@ int main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : "";
 
 	if (strcmp(name, "--version") == 0) {
-		puts("sluice " SLUICE_VERSION);
+		printf("sluice %s\n", sluice_version);
 		return 0;
 	}
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {

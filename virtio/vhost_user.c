@@ -595,6 +595,14 @@ int vhost_session_readable(struct vhost_session *s)
 }
 
 /**
+ * vhost_session_counters() - live counters of queue @q, NULL when there is none
+ */
+const struct vq_counters *vhost_session_counters(const struct vhost_session *s, unsigned int q)
+{
+	return q < RINGS ? &s->ring[q].n : NULL;
+}
+
+/**
  * vhost_session_running() - is the device on the worker?
  */
 bool vhost_session_running(const struct vhost_session *s)

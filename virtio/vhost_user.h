@@ -26,6 +26,7 @@ uint64_t vhost_user_features(const struct vnet_config *net);
 int vhost_session_new(struct vhost_session **out, int conn, struct net_worker *worker,
 		      const struct vnet_config *net);
 int vhost_session_readable(struct vhost_session *s);
+const struct vq_counters *vhost_session_counters(const struct vhost_session *s, unsigned int q);
 bool vhost_session_running(const struct vhost_session *s);
 void vhost_session_free(struct vhost_session *s);
 

@@ -108,6 +108,8 @@ const struct option_def option_table[] = {
 	  FIELD(alloc_report), 0, 0, NULL },
 	{ "log-level", "LEVEL", "log.level", "what is worth a line", BOTH, OPT_WORD,
 	  FIELD(log_level), 0, 0, log_levels },
+	{ "control", "PATH", "control.socket", "Unix socket to listen on for `sluice ctl`", BOTH,
+	  OPT_STRING, FIELD(control), 0, 0, NULL },
 	{ "force", NULL, "force", "run even where KVM cannot be expected to boot Linux", RUN,
 	  OPT_FLAG, FIELD(force), 0, 0, NULL },
 	{ "help", NULL, NULL, "this text", BOTH, OPT_FLAG, FIELD(help), 0, 0, NULL },

@@ -44,6 +44,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @help:		--help was given: nothing else counts
  * @socket:		of vhost-user: where the front-end connects
  * @once:		of vhost-user: end with the first front-end
+ * @control:		where the control socket listens, NULL = there is none
  * @env, @nenv:		NAME=VALUE for the command
  * @command:		NULL-terminated, NULL = a shell on the console
  *
@@ -67,6 +68,7 @@ struct run_options {
 	bool help;
 	const char *socket;
 	bool once;
+	const char *control;
 	const char *env[RUN_ENV_MAX];
 	uint32_t nenv;
 	char *const *command;

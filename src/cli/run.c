@@ -29,6 +29,8 @@
 #include "src/cli/options.h"
 #include "src/cli/run.h"
 #include "src/cli/stats.h"
+#include "src/cli/version.h"
+#include "src/control/control.h"
 #include "src/vmm/boot.h"
 #include "src/vmm/cmdproto.h"
 #include "src/vmm/io_loop.h"
@@ -52,6 +54,7 @@ struct session {
 	struct vrng *rng;
 	struct vcon *con;
 	struct cmdchan *chan;
+	struct control *control;
 	int console_fd; /* opened for --console=FILE, else -1 */
 	int timer_fd;
 	bool timed_out;
@@ -258,6 +261,43 @@ static int add_command(struct session *s)
 	return vm_add(s->vm, vcon_vdev(s->con), s->o->transport, s->why, sizeof(s->why));
 }
 
+static const struct vq_counters *queue_counters(void *ctx, unsigned int q)
+{
+	struct session *s = ctx;
+
+	return s->net && q < VNET_QUEUES ? &net_dev_vdev(s->net)->queue[q].n : NULL;
+}
+
+/* As SIGTERM would: a command in the guest is told first. */
+static void on_shutdown(void *ctx)
+{
+	struct session *s = ctx;
+
+	if (!on_signal(s, SIGTERM))
+		vm_stop(s->vm, VM_END_SIGNAL, SIGTERM);
+}
+
+static int add_control(struct session *s)
+{
+	const struct control_config cc = {
+		.path = s->o->control,
+		.version = sluice_version,
+		.command = "run",
+		.start_ns = s->stats.start_ns,
+		.loop = vm_loop(s->vm),
+		.worker = s->worker,
+		.queue = queue_counters,
+		.shutdown = on_shutdown,
+		.ctx = s,
+	};
+	int err;
+
+	if (!s->o->control)
+		return 0;
+	err = control_new(&s->control, &cc);
+	return err < 0 ? failed(s, err, "--control: %s: %s", cc.path, strerror(-err)) : 0;
+}
+
 static int set_timeout(struct session *s)
 {
 	const struct itimerspec t = { .it_value = { .tv_sec = s->o->timeout } };
@@ -299,6 +339,8 @@ static int build(struct session *s)
 	if (err == 0)
 		err = set_timeout(s);
 	if (err == 0)
+		err = add_control(s);
+	if (err == 0)
 		err = vm_load(s->vm, &bc, s->why, sizeof(s->why));
 	return err;
 }
@@ -326,6 +368,7 @@ static void write_stats(struct session *s)
 /* Also for a session that came to nothing. The figures are read when all is quiet. */
 static void take_down(struct session *s, bool ran)
 {
+	control_free(s->control);
 	if (s->chan)
 		cmdchan_detach(s->chan);
 	vm_free(s->vm);

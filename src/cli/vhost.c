@@ -17,15 +17,17 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/cli/alloc_report.h"
+#include "src/base/unixsock.h"
 #include "src/cli/netcfg.h"
 #include "src/cli/options.h"
 #include "src/cli/stats.h"
+#include "src/cli/version.h"
+#include "src/control/control.h"
 #include "src/vmm/io_loop.h"
 #include "virtio/vhost_user.h"
 
@@ -37,6 +39,8 @@ struct server {
 	struct net_worker *worker;
 	struct vnet_config net;
 	struct vhost_session *session;
+	struct control *control;
+	uint64_t start_ns;
 	int listener, conn, signals;
 	FILE *stats; /* NULL = not asked for; standard error gets a table, a file JSON */
 	char stats_buf[BUFSIZ];
@@ -152,40 +156,13 @@ static void on_signal(void *ctx, uint32_t events)
 		io_loop_stop(s->loop);
 }
 
-/* A socket file that nobody listens on is left over from a run that was killed. */
-static void remove_stale(const struct sockaddr_un *sa)
-{
-	struct stat st;
-	int fd;
-
-	if (lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 && errno == ECONNREFUSED)
-		unlink(sa->sun_path);
-	close(fd);
-}
-
 static int listen_at(struct server *s, char *why, size_t why_len)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	const char *path = s->o->socket;
-
-	if (strlen(path) >= sizeof(sa.sun_path)) {
-		snprintf(why, why_len, "--socket: longer than %zu bytes", sizeof(sa.sun_path) - 1);
-		return -ENAMETOOLONG;
-	}
-	memcpy(sa.sun_path, path, strlen(path) + 1);
-	remove_stale(&sa);
-	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    listen(s->listener, 1) < 0) {
-		snprintf(why, why_len, "--socket: %s: %s", path, strerror(errno));
-		return -errno;
-	}
-	return 0;
+	s->listener = unix_listen(s->o->socket, 0777, 1);
+	if (s->listener >= 0)
+		return 0;
+	snprintf(why, why_len, "--socket: %s: %s", s->o->socket, strerror(-s->listener));
+	return s->listener;
 }
 
 static int watch_signals(struct server *s)
@@ -199,6 +176,43 @@ static int watch_signals(struct server *s)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return s->signals < 0 ? -errno : 0;
+}
+
+static const struct vq_counters *queue_counters(void *ctx, unsigned int q)
+{
+	struct server *s = ctx;
+
+	return s->session ? vhost_session_counters(s->session, q) : NULL;
+}
+
+static void on_shutdown(void *ctx)
+{
+	struct server *s = ctx;
+
+	io_loop_stop(s->loop);
+}
+
+static int add_control(struct server *s, char *why, size_t why_len)
+{
+	const struct control_config cc = {
+		.path = s->o->control,
+		.version = sluice_version,
+		.command = "vhost-user",
+		.start_ns = s->start_ns,
+		.loop = s->loop,
+		.worker = s->worker,
+		.queue = queue_counters,
+		.shutdown = on_shutdown,
+		.ctx = s,
+	};
+	int ret;
+
+	if (!s->o->control)
+		return 0;
+	ret = control_new(&s->control, &cc);
+	if (ret < 0)
+		snprintf(why, why_len, "--control: %s: %s", cc.path, strerror(-ret));
+	return ret;
 }
 
 static int start(struct server *s, char *why, size_t why_len)
@@ -222,13 +236,16 @@ static int start(struct server *s, char *why, size_t why_len)
 	if (ret < 0)
 		return ret;
 	ret = io_loop_add(s->loop, s->listener, EPOLLIN, on_connect, s);
-	if (ret < 0)
+	if (ret < 0) {
 		snprintf(why, why_len, "main loop: %s", strerror(-ret));
-	return ret;
+		return ret;
+	}
+	return add_control(s, why, why_len);
 }
 
 static void stop(struct server *s)
 {
+	control_free(s->control);
 	if (s->session)
 		end_session(s);
 	if (s->worker) {
@@ -276,6 +293,7 @@ int vhost_main(int argc, char **argv)
 	}
 	log_set_level((enum log_level)o.log_level);
 	s.o = &o;
+	s.start_ns = clock_now_ns();
 	ret = start(&s, why, sizeof(why));
 	if (ret == 0)
 		ret = io_loop_run(s.loop);

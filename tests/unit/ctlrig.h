@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* A control socket under test: with a worker or without, with clients or by hand. */
+#ifndef SLUICE_TESTS_UNIT_CTLRIG_H
+#define SLUICE_TESTS_UNIT_CTLRIG_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/clock.h"
+#include "src/control/priv.h"
+#include "virtio/net_worker.h"
+
+struct ctlrig {
+	struct net_worker *w;
+	struct control *c;
+	unsigned int shutdowns;
+};
+
+static void ctlrig_shutdown(void *ctx)
+{
+	((struct ctlrig *)ctx)->shutdowns++;
+}
+
+/* @path NULL: no socket; @loop NULL with it */
+static inline void ctlrig_begin(struct ctlrig *r, const char *path, struct io_loop *loop)
+{
+	struct net_worker_config wc;
+	struct control_config cc = {
+		.path = path,
+		.version = "1.2.3",
+		.command = "test",
+		.start_ns = clock_now_ns(),
+		.loop = loop,
+		.shutdown = ctlrig_shutdown,
+		.ctx = r,
+	};
+
+	memset(r, 0, sizeof(*r));
+	memset(&wc, 0, sizeof(wc));
+	stack_config_defaults(&wc.stack);
+	memcpy(wc.net.mac, wc.stack.guest_mac, 6);
+	wc.net.mtu = wc.stack.mtu;
+	assert_int_equal(net_worker_new(&r->w, &wc), 0);
+	cc.worker = r->w;
+	assert_int_equal(control_new(&r->c, &cc), 0);
+}
+
+static inline void ctlrig_end(struct ctlrig *r)
+{
+	control_free(r->c);
+	net_worker_free(r->w);
+}
+
+/* One request; the answer parsed, a new reference. */
+static inline json_t *ctlrig_ask(struct ctlrig *r, const char *line)
+{
+	size_t len = 0;
+	char *text = ctl_serve(r->c, line, strlen(line), &len);
+	json_t *answer;
+
+	assert_non_null(text);
+	assert_int_equal(strlen(text), len);
+	assert_int_equal(text[len - 1], '\n');
+	assert_ptr_equal(strchr(text, '\n'), text + len - 1);
+	answer = json_loads(text, 0, NULL);
+	assert_non_null(answer);
+	free(text);
+	return answer;
+}
+
+#endif

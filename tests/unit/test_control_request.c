@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests of the control socket: one line in, one line out, whatever the line. */
+#include "tests/unit/ctlrig.h"
+
+#include <stdio.h>
+
+static struct ctlrig rig;
+
+static int begin(void **state)
+{
+	(void)state;
+	ctlrig_begin(&rig, NULL, NULL);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	ctlrig_end(&rig);
+	return 0;
+}
+
+/* The answer is an error with @code whose message has @text in it. */
+static void refused(const char *line, const char *code, const char *text)
+{
+	json_t *answer = ctlrig_ask(&rig, line);
+	const json_t *error = json_object_get(answer, "error");
+	const char *message = json_string_value(json_object_get(error, "message"));
+
+	assert_true(json_is_false(json_object_get(answer, "ok")));
+	assert_null(json_object_get(answer, "result"));
+	assert_non_null(message);
+	assert_string_equal(json_string_value(json_object_get(error, "code")), code);
+	if (!strstr(message, text))
+		fail_msg("\"%s\" does not say \"%s\"", message, text);
+	json_decref(answer);
+}
+
+static json_t *result_of(const char *line)
+{
+	json_t *answer = ctlrig_ask(&rig, line), *result;
+
+	if (!json_is_true(json_object_get(answer, "ok")))
+		fail_msg("%s: %s", line, json_dumps(answer, 0));
+	result = json_incref(json_object_get(answer, "result"));
+	json_decref(answer);
+	assert_true(json_is_object(result));
+	return result;
+}
+
+static void malformed_lines_are_answered_by_an_error_object(void **state)
+{
+	(void)state;
+	refused("", "syntax", "");
+	refused("status", "syntax", "column");
+	refused("{", "syntax", "column");
+	refused("{\"cmd\":\"status\"} x", "syntax", "column");
+	refused("[]", "syntax", "a request is an object");
+	refused("7", "syntax", "");
+	refused("{}", "syntax", "\"cmd\" is missing");
+	refused("{\"cmd\":7}", "syntax", "\"cmd\" is missing");
+	refused("{\"cmd\":\"status\",\"cmd\":\"help\"}", "syntax", "duplicate");
+	refused("{\"cmd\":\"status\",\"argv\":[]}", "syntax", "\"argv\" is not part");
+	refused("{\"cmd\":\"dance\"}", "unknown-command", "\"dance\" is no command");
+	refused("{\"cmd\":\"status\",\"args\":7}", "bad-argument", "neither an object nor a list");
+	refused("{\"cmd\":\"status\",\"args\":[1]}", "bad-argument", "takes 0 arguments");
+	refused("{\"cmd\":\"status\",\"args\":{\"x\":1}}", "bad-argument", "no argument \"x\"");
+	refused("{\"cmd\":\"flows\",\"args\":[\"tcp\",\"::1\",\"idle\",1,2]}", "bad-argument",
+		"takes 4 arguments");
+	refused("{\"cmd\":\"flows\",\"args\":{\"limit\":0}}", "bad-argument", "not within 1..");
+	refused("{\"cmd\":\"flows\",\"args\":{\"limit\":-1}}", "bad-argument", "not a number");
+	refused("{\"cmd\":\"flows\",\"args\":{\"limit\":\"9x\"}}", "bad-argument", "not a number");
+	refused("{\"cmd\":\"flows\",\"args\":{\"limit\":[]}}", "bad-argument", "not a number");
+	refused("{\"cmd\":\"flows\",\"args\":{\"host\":\"nobody\"}}", "bad-argument", "no address");
+	refused("{\"cmd\":\"metrics\",\"args\":[\"xml\"]}", "bad-argument", "neither json nor");
+}
+
+/* What a message quotes may be cut inside a UTF-8 sequence. */
+static void messages_are_always_valid_json(void **state)
+{
+	char line[256] = "{\"cmd\":\"";
+
+	(void)state;
+	for (int i = 0; i < 30; i++)
+		strcat(line, "\xc3\xa9x");
+	strcat(line, "\"}");
+	refused(line, "unknown-command", "is no command");
+}
+
+static void id_comes_back_whatever_it_is(void **state)
+{
+	static const char *const ids[] = { "7", "\"x\"", "null", "[1,{\"a\":2}]", "1.5" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		json_t *want = json_loads(ids[i], JSON_DECODE_ANY, NULL);
+		const char *cmds[] = { "status", "flows", "dance" };
+
+		for (size_t k = 0; k < ARRAY_SIZE(cmds); k++) {
+			char line[128];
+			json_t *answer;
+
+			snprintf(line, sizeof(line), "{\"cmd\":\"%s\",\"id\":%s}", cmds[k], ids[i]);
+			answer = ctlrig_ask(&rig, line);
+			assert_true(json_equal(json_object_get(answer, "id"), want));
+			json_decref(answer);
+		}
+		json_decref(want);
+	}
+}
+
+static void status_tells_what_runs(void **state)
+{
+	json_t *s = result_of("{\"cmd\":\"status\"}");
+
+	(void)state;
+	assert_string_equal(json_string_value(json_object_get(s, "version")), "1.2.3");
+	assert_true(json_is_false(json_object_get(json_object_get(s, "driver"), "attached")));
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(s, "network"), "guest")),
+		"10.0.2.15");
+	json_decref(s);
+}
+
+static void log_level_is_shown_and_changed(void **state)
+{
+	json_t *s = result_of("{\"cmd\":\"log level\",\"args\":[\"error\"]}");
+
+	(void)state;
+	json_decref(s);
+	s = result_of("{\"cmd\":\"log level\"}");
+	assert_string_equal(json_string_value(json_object_get(s, "level")), "error");
+	json_decref(s);
+	refused("{\"cmd\":\"log level\",\"args\":[\"loud\"]}", "bad-argument", "level:");
+	json_decref(result_of("{\"cmd\":\"log level\",\"args\":[\"warn\"]}"));
+}
+
+static void shutdown_asks_the_program(void **state)
+{
+	(void)state;
+	json_decref(result_of("{\"cmd\":\"shutdown\"}"));
+	assert_int_equal(rig.shutdowns, 1);
+}
+
+/* Each is described, findable, and refuses an argument that it does not have. */
+static void every_command_is_in_help(void **state)
+{
+	json_t *help = result_of("{\"cmd\":\"help\"}");
+	const json_t *list = json_object_get(help, "commands");
+	const struct ctl_command *cmd = NULL;
+	size_t i = 0;
+
+	(void)state;
+	while ((cmd = ctl_command_next(cmd))) {
+		const json_t *row = json_array_get(list, i++);
+		char line[128];
+
+		assert_string_equal(json_string_value(json_object_get(row, "name")), cmd->name);
+		assert_ptr_equal(ctl_command_find(cmd->name), cmd);
+		assert_non_null(cmd->handler);
+		assert_true(strlen(cmd->help) > 0);
+		snprintf(line, sizeof(line), "{\"cmd\":\"%s\",\"args\":{\"no such\":1}}",
+			 cmd->name);
+		refused(line, "bad-argument", "no argument");
+	}
+	assert_int_equal(json_array_size(list), i);
+	json_decref(help);
+}
+
+static void flows_of_an_idle_stack_are_none(void **state)
+{
+	json_t *f = result_of("{\"cmd\":\"flows\"}");
+
+	(void)state;
+	assert_int_equal(json_integer_value(json_object_get(f, "total")), 0);
+	assert_int_equal(json_array_size(json_object_get(f, "flows")), 0);
+	json_decref(f);
+}
+
+/* However often one asks, the worker is bothered ten times a second at most. */
+static void snapshots_are_shared(void **state)
+{
+	const struct net_worker_counters *n = net_worker_counters(rig.w);
+	uint64_t before = counter_get(&n->cycles), start = clock_now_ns(), spent;
+
+	(void)state;
+	for (int i = 0; i < 2000; i++)
+		json_decref(result_of("{\"cmd\":\"flows\"}"));
+	spent = clock_now_ns() - start;
+	assert_true(counter_get(&n->cycles) - before < 40 + 40 * (spent / CTL_CACHE_NS));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(malformed_lines_are_answered_by_an_error_object),
+		cmocka_unit_test(messages_are_always_valid_json),
+		cmocka_unit_test(id_comes_back_whatever_it_is),
+		cmocka_unit_test(status_tells_what_runs),
+		cmocka_unit_test(log_level_is_shown_and_changed),
+		cmocka_unit_test(shutdown_asks_the_program),
+		cmocka_unit_test(every_command_is_in_help),
+		cmocka_unit_test(flows_of_an_idle_stack_are_none),
+		cmocka_unit_test(snapshots_are_shared),
+	};
+
+	return cmocka_run_group_tests(tests, begin, end);
+}
