@@ -9,8 +9,9 @@
 
 static uint64_t env_now(void *ctx)
 {
-	const struct rig *r = ctx;
+	struct rig *r = ctx;
 
+	r->clock_reads++;
 	return r->now;
 }
 
@@ -173,6 +174,11 @@ struct stack *rig_stack(struct rig *r)
 const struct rig_config *rig_config(const struct rig *r)
 {
 	return &r->cfg;
+}
+
+uint64_t rig_clock_reads(const struct rig *r)
+{
+	return r->clock_reads;
 }
 
 uint64_t rig_now(const struct rig *r)

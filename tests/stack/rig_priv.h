@@ -40,6 +40,7 @@ struct rig {
 	struct port_caps caps;
 	struct stack *st;
 	uint64_t now;
+	uint64_t clock_reads;
 	uint64_t rng;
 	bool attached;
 	bool auto_refill;

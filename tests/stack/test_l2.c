@@ -365,6 +365,7 @@ static void groups_and_reserved_destinations_are_dropped_in_silence(void **state
 	rig_free(r);
 }
 
+/* H49: nothing is reassembled, and each fragment is counted. */
 static void a_fragment_is_dropped(void **state)
 {
 	(void)state;

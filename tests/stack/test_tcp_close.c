@@ -508,9 +508,35 @@ static void event_of_a_dead_flow_is_ignored(void **state)
 	pair_end(&p);
 }
 
+/* H60: the guest goes for good, and the host's side of each flow hears of it. */
+static void a_guest_that_is_gone_resets_its_connections(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint16_t port;
+	char byte;
+	int fd, lfd = rig_listen(&port);
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 20000, port);
+	fd = rig_conn_open(&c, lfd);
+	rig_detach(r);
+	stack_reset(rig_stack(r));
+	assert_int_equal(read(fd, &byte, 1), -1);
+	assert_int_equal(errno, ECONNRESET);
+	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->tcp_active), 0);
+	close(fd);
+	close(lfd);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_guest_that_is_gone_resets_its_connections),
 		cmocka_unit_test(guest_half_close),
 		cmocka_unit_test(host_half_close),
 		cmocka_unit_test(close_cuts_nothing_off),

@@ -61,6 +61,37 @@ static void a_thousand_connections_allocate_nothing(void **state)
 	rig_free(r);
 }
 
+/* H51: the clock is read once a cycle, and a batch costs calls by the batch, not by the frame. */
+static void a_batch_costs_no_more_than_a_frame(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint64_t calls, clock, got = 0;
+	uint16_t port;
+	int fd, lfd = rig_listen(&port);
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 20000, port);
+	fd = rig_conn_open(&c, lfd);
+	for (uint32_t frames = 1; frames <= 32; frames *= 32) {
+		calls = COUNT(r, syscalls);
+		clock = rig_clock_reads(r);
+		for (uint32_t i = 0; i < frames; i++)
+			rig_conn_send(&c, 1000);
+		rig_cycle(r);
+		assert_int_equal(rig_clock_reads(r) - clock, 1);
+		assert_in_range(COUNT(r, syscalls) - calls, 1, CALLS_PER_ROUND_TRIP);
+		rig_pump_read(fd, c.tx_seed, &got);
+	}
+	assert_int_equal(got, 33 * 1000);
+	close(fd);
+	close(lfd);
+	rig_free(r);
+}
+
 static void connect_request_response_is_within_budget(void **state)
 {
 	(void)state;
@@ -155,6 +186,7 @@ static void bulk_allocates_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_batch_costs_no_more_than_a_frame),
 		cmocka_unit_test(a_thousand_connections_allocate_nothing),
 		cmocka_unit_test(connect_request_response_is_within_budget),
 		cmocka_unit_test(round_trip_is_within_budget),

@@ -20,6 +20,19 @@ static void features_decide_what_the_stack_may_send(void **state)
 	end(r);
 }
 
+/* H20: more than one queue pair is not served, so it is not offered. */
+static void one_queue_pair_is_offered(void **state)
+{
+	const struct vnet_config cfg = { .mtu = 1500 };
+	struct virtio_net_config space;
+
+	(void)state;
+	assert_false(vnet_features(&cfg) &
+		     (F(VIRTIO_NET_F_MQ) | F(VIRTIO_NET_F_RSS) | F(VIRTIO_NET_F_HASH_REPORT)));
+	vnet_config_space(&cfg, &space);
+	assert_int_equal(space.max_virtqueue_pairs, 1);
+}
+
 static void bad_starts_are_refused(void **state)
 {
 	struct rig *r = prepare(ALL);
@@ -220,6 +233,7 @@ int main(void)
 		cmocka_unit_test(mac_tables_are_measured),
 		cmocka_unit_test(malformed_commands_are_retired),
 		cmocka_unit_test(features_decide_what_the_stack_may_send),
+		cmocka_unit_test(one_queue_pair_is_offered),
 		cmocka_unit_test(bad_starts_are_refused),
 		cmocka_unit_test(start_serves_what_was_queued),
 		cmocka_unit_test(stop_returns_all_that_was_held),

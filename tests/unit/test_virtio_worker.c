@@ -140,6 +140,7 @@ static void ping_pong_allocates_nothing(void **state)
 /*
  * The race between falling asleep and a kick: the pause between answer and next
  * question walks over the moment at which the worker arms its notifications.
+ * H52: whoever leaves work for another thread wakes it.
  */
 static void no_wake_up_is_lost(void **state)
 {
