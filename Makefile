@@ -164,7 +164,7 @@ $(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
 	$(Q)tools/mkguest --build $(B)
 
 # --- what people call -----------------------------------------------------
-.PHONY: all demo check unit stack vhost-fast e2e asan tsan lint format guest install uninstall clean help
+.PHONY: all demo check check-long unit stack vhost vhost-fast e2e asan tsan lint format guest install uninstall clean help
 
 FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN)
 
@@ -173,8 +173,11 @@ all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST)	## build the pr
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
 
-check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, end to end
-	$(Q)BUILD=$(B) tests/run --timeout 600 $(FAST_TESTS) tests/e2e/run
+check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, vhost-user, end to end
+	$(Q)BUILD=$(B) tests/run --timeout 600 $(FAST_TESTS) tests/vhost/run tests/e2e/run
+
+check-long: check	## the same, then vhost-user guests with sizes that take minutes
+	$(Q)CHECK_LONG=1 BUILD=$(B) tests/run --timeout 3600 tests/vhost/run
 
 unit: $(UNIT_BIN)	## run the unit tests
 	$(Q)tests/run $(UNIT_BIN)
@@ -182,8 +185,11 @@ unit: $(UNIT_BIN)	## run the unit tests
 stack: $(STACK_BIN)	## run the stack rig: frames in, real sockets out
 	$(Q)tests/run $(STACK_BIN)
 
-vhost-fast: $(VHOST_BIN)	## run the vhost-user sessions, good and hostile
+vhost-fast: $(VHOST_BIN)
 	$(Q)tests/run $(VHOST_BIN)
+
+vhost: all $(VHOST_BIN) $(GUEST)	## run vhost-user sessions, and guests behind the back-end
+	$(Q)BUILD=$(B) tests/run --timeout 600 $(VHOST_BIN) tests/vhost/run
 
 e2e: all $(GUEST)	## run the end-to-end tests: a stock kernel in our VMM
 	$(Q)BUILD=$(B) tests/run --timeout 600 tests/e2e/run
