@@ -168,6 +168,7 @@ struct tcp_flow {
 	bool rx_rdhup;	 /* the peer's FIN is in the socket's queue */
 	bool rx_urgent;	 /* the peer has sent urgent data: reads stop at it */
 	bool rx_starved; /* waits for guest buffers */
+	bool rx_behind;	 /* the last discard left bytes behind it in the socket */
 	bool tx_blocked; /* the socket was full: EPOLLOUT will come */
 	bool retransmit; /* the segment at snd_una, out of turn */
 	bool recovering; /* between fast retransmit and @recover */

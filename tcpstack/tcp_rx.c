@@ -302,6 +302,10 @@ rewind:
  * @all:	do not wait for more; before the socket is closed, since bytes left
  *		in it would make the kernel reset the connection
  *
+ * Few bytes may wait for company, but not the rest of what was discarded in part:
+ * they may be the end of a segment of 64 KiB, which the kernel holds and counts
+ * whole. Its window then stays shut, no event comes, and nothing moves again.
+ *
  * Return: 0, or -errno when the socket is dead.
  */
 int tcp_rx_discard(struct tcp *t, struct tcp_flow *fl, bool all)
@@ -309,11 +313,12 @@ int tcp_rx_discard(struct tcp *t, struct tcp_flow *fl, bool all)
 	uint32_t end = fl->host_eof && seq_gt(fl->snd_una, fl->fin_seq) ? fl->fin_seq : fl->snd_una;
 	uint32_t n = end - fl->sock_una;
 	bool some = n >= LIMIT_TCP_DISCARD_SMALL || fl->reads >= LIMIT_TCP_DISCARD_READS;
+	bool rest = fl->rx_behind && fl->snd_una == fl->snd_max;
 	ssize_t ret;
 
 	if (n == 0)
 		return 0;
-	if (!all && t->peek_offset && n < LIMIT_TCP_DISCARD_BYTES &&
+	if (!all && !rest && t->peek_offset && n < LIMIT_TCP_DISCARD_BYTES &&
 	    !(some && n >= (fl->snd_max - fl->snd_una) / 4))
 		return 0;
 	tcp_syscall(t);
@@ -321,6 +326,7 @@ int tcp_rx_discard(struct tcp *t, struct tcp_flow *fl, bool all)
 	if (ret < 0)
 		return tcp_passing(errno) ? 0 : -errno;
 	fl->sock_una += (uint32_t)ret;
+	fl->rx_behind = fl->rx_ready || fl->sock_una != fl->snd_max;
 	fl->reads = 0;
 	if (fl->peek_off >= 0)
 		fl->peek_off = MAX(fl->peek_off - (int32_t)ret, 0);
