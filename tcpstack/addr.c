@@ -72,6 +72,19 @@ const char *endpoint_format(const struct endpoint *ep, char buf[ENDPOINT_STRLEN]
 }
 
 /**
+ * ipaddr_in_net() - are the first @bits bits those of @net? Any thread
+ * @bits:	0..128; of an IPv4 address 96 more than its prefix has
+ */
+bool ipaddr_in_net(const struct ipaddr *addr, const struct ipaddr *net, uint32_t bits)
+{
+	uint32_t whole = bits / 8, rest = bits % 8;
+
+	if (memcmp(addr->b, net->b, whole) != 0)
+		return false;
+	return rest == 0 || (addr->b[whole] ^ net->b[whole]) >> (8 - rest) == 0;
+}
+
+/**
  * ipaddr_parse() - an address of either family from its text; any thread
  *
  * Return: 0, or -EINVAL with @addr untouched

@@ -56,6 +56,30 @@ static inline bool ipaddr_equal(const struct ipaddr *x, const struct ipaddr *y)
 	return memcmp(x->b, y->b, sizeof(x->b)) == 0;
 }
 
+/* The address "::". */
+static inline bool ipaddr_is_unspecified(const struct ipaddr *a)
+{
+	return get_be64(a->b) == 0 && get_be64(a->b + 8) == 0;
+}
+
+/* ff00::/8, RFC 4291 2.7; an IPv4 address is never taken for one. */
+static inline bool ipaddr_is_multicast6(const struct ipaddr *a)
+{
+	return a->b[0] == 0xff;
+}
+
+/* fe80::/10, RFC 4291 2.5.6. */
+static inline bool ipaddr_is_link_local6(const struct ipaddr *a)
+{
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+/* Do the first 64 bits agree? That is how long the prefix of an IPv6 link is. */
+static inline bool ipaddr_same_prefix64(const struct ipaddr *x, const struct ipaddr *y)
+{
+	return memcmp(x->b, y->b, 8) == 0;
+}
+
 /* addr.c */
 
 /* Long enough for "[v6]:port" and its NUL. */
@@ -64,6 +88,7 @@ static inline bool ipaddr_equal(const struct ipaddr *x, const struct ipaddr *y)
 socklen_t endpoint_to_sockaddr(const struct endpoint *ep, union sockaddr_any *sa);
 int endpoint_from_sockaddr(const union sockaddr_any *sa, struct endpoint *ep);
 const char *endpoint_format(const struct endpoint *ep, char buf[ENDPOINT_STRLEN]);
+bool ipaddr_in_net(const struct ipaddr *addr, const struct ipaddr *net, uint32_t bits);
 int ipaddr_parse(const char *text, struct ipaddr *addr);
 
 #endif

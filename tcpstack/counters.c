@@ -45,6 +45,8 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(dns_queries, "DNS queries from the guest"),
 	C(dns_answers, "DNS answers to the guest"),
 	C(dhcp_acks, "DHCP leases acknowledged"),
+	C(dhcp6_replies, "DHCPv6 replies sent"),
+	C(router_adverts, "IPv6 router advertisements sent"),
 	C(names_learnt, "addresses noted under a name, for rules of names"),
 	C(policy_monitored, "denials that the profile monitored let pass"),
 	C(syscalls, "system calls of the stack"),

@@ -20,12 +20,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* ICMP destination unreachable codes, RFC 792 and RFC 1812 section 5.2.7.1. */
-#define UNREACH_NET	   0
-#define UNREACH_HOST	   1
-#define UNREACH_PORT	   3
-#define UNREACH_PROHIBITED 13
-
 static void on_event(void *ctx, uint64_t token, uint32_t events)
 {
 	struct dgram *d = ctx;
@@ -173,11 +167,14 @@ int dgram_connect(struct dgram *d, struct dgram_flow *df, int protocol, const st
 	fd = socket(sa.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 	counter_inc(&st->n.syscalls);
 	if (fd < 0)
-		return -errno;
+		return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
 	set_buffers(st, fd);
 	counter_inc(&st->n.syscalls);
 	if (connect(fd, &sa.sa, len))
 		rc = -errno;
+	/* A host with a route for IPv6 but no address for it. */
+	if (rc == -EADDRNOTAVAIL && sa.sa.sa_family == AF_INET6)
+		rc = -ENETUNREACH;
 	if (!rc)
 		rc = loop_add(st->loop, fd, EPOLLIN, flow_token(&df->flow, d->kind));
 	df->flow.fd = fd;

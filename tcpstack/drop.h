@@ -19,6 +19,8 @@
 	X(IP_PROTOCOL, "ip_protocol", "neither TCP, UDP nor ICMP")                             \
 	X(IP_DISABLED, "ip_disabled", "this IP version is switched off")                       \
 	X(IP_DESTINATION, "ip_destination", "broadcast, multicast or reserved destination")    \
+	X(IP_ROUTING, "ip_routing", "an IPv6 routing header that asks for a way of its own")   \
+	X(IP_TTL, "ip_ttl", "TTL or hop limit at its end: answered by time exceeded")          \
 	X(L4_MALFORMED, "l4_malformed", "transport header wrong or cut")                       \
 	X(L4_CHECKSUM, "l4_checksum", "transport checksum wrong")                              \
 	X(OFFLOAD, "offload", "offload fields contradict the packet")                          \
@@ -38,6 +40,7 @@
 	X(UDP_TOO_BIG, "udp_too_big", "datagram longer than the guest's MTU")                  \
 	X(ICMP_TYPE, "icmp_type", "only echo is forwarded")                                    \
 	X(ICMP_UNAVAILABLE, "icmp_unavailable", "host gives us no ping sockets")               \
+	X(NDP_MALFORMED, "ndp_malformed", "neighbour discovery message wrong")                 \
 	X(DHCP_MALFORMED, "dhcp_malformed", "DHCP message wrong or not for us")                \
 	X(DNS_MALFORMED, "dns_malformed", "query or answer wrong")                             \
 	X(DNS_LIMIT, "dns_limit", "too many queries under way")                                \

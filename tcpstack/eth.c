@@ -68,44 +68,70 @@ static bool offload_ok(const struct packet *pkt)
 	case GSO_NONE:
 		return true;
 	case GSO_TCP4:
-		return pkt->proto == PROTO_TCP && off->needs_csum && off->gso_size > 0;
+	case GSO_TCP6:
+		return pkt->proto == PROTO_TCP && off->needs_csum && off->gso_size > 0 &&
+		       ipaddr_is_v4(&pkt->src) == (off->gso == GSO_TCP4);
 	case GSO_UDP_L4:
 		return pkt->proto == PROTO_UDP && off->needs_csum && off->gso_size > 0;
-	case GSO_TCP6:
 	default:
 		return false;
 	}
 }
 
-static enum tx_verdict ip4_input(struct stack *st, const struct tx_frame *frame)
+/* A router between the guest and @pkt's destination would end its life here. */
+static bool dies_here(const struct stack *st, const struct packet *pkt)
+{
+	bool group = ipaddr_is_v4(&pkt->dst) ? ipaddr_v4(&pkt->dst) == IP4_BROADCAST
+					     : ipaddr_is_multicast6(&pkt->dst);
+
+	return pkt->ttl <= 1 && !group && !stack_is_ours(st, &pkt->dst);
+}
+
+/* What stands between a frame and its transport; @pkt is filled in by the parser. */
+static enum drop_reason check_ip(const struct stack *st, const struct tx_frame *frame, bool v4,
+				 struct packet *pkt)
+{
+	enum drop_reason why;
+
+	if (!v4 && !st->cfg.ip6)
+		return DROP_IP_DISABLED;
+	why = v4 ? frame_parse_ip4(frame, ETH_HLEN, pkt) : frame_parse_ip6(frame, ETH_HLEN, pkt);
+	if (why == DROP_NONE)
+		why = v4 ? check_addresses(st, pkt) : ip6_check_addresses(st, pkt);
+	if (why == DROP_NONE && !offload_ok(pkt))
+		why = DROP_OFFLOAD;
+	return why;
+}
+
+static enum tx_verdict ip_input(struct stack *st, const struct tx_frame *frame, bool v4)
 {
 	struct packet pkt;
-	enum drop_reason why = frame_parse_ip4(frame, ETH_HLEN, &pkt);
+	enum drop_reason why = check_ip(st, frame, v4, &pkt);
 
-	if (why == DROP_NONE)
-		why = check_addresses(st, &pkt);
-	if (why == DROP_NONE && !offload_ok(&pkt))
-		why = DROP_OFFLOAD;
 	if (why != DROP_NONE) {
 		stack_drop(st, why);
 		return TX_DONE;
 	}
 	eth_learn_mac(st, frame->head + 6);
-
-	switch (pkt.proto) {
-	case PROTO_TCP:
-		return tcp_input(st, &pkt);
-	case PROTO_UDP:
-		udp_input(st, &pkt);
-		return TX_DONE;
-	case PROTO_ICMP:
-		icmp_input(st, &pkt);
-		return TX_DONE;
-	default:
-		stack_drop(st, DROP_IP_PROTOCOL);
-		icmp_send_unreachable(st, &pkt, 2);
+	if (unlikely(dies_here(st, &pkt))) {
+		stack_drop(st, DROP_IP_TTL);
+		icmp_send_time_exceeded(st, &pkt);
 		return TX_DONE;
 	}
+
+	if (pkt.proto == PROTO_TCP)
+		return tcp_input(st, &pkt);
+	if (pkt.proto == PROTO_UDP) {
+		udp_input(st, &pkt);
+	} else if (v4 && pkt.proto == PROTO_ICMP) {
+		icmp_input(st, &pkt);
+	} else if (!v4 && pkt.proto == PROTO_ICMP6) {
+		icmp6_input(st, &pkt);
+	} else {
+		stack_drop(st, DROP_IP_PROTOCOL);
+		icmp_send_unreachable(st, &pkt, UNREACH_PROTOCOL);
+	}
+	return TX_DONE;
 }
 
 /**
@@ -129,13 +155,12 @@ enum tx_verdict eth_input(struct stack *st, const struct tx_frame *frame)
 	}
 	switch (get_be16(eth + 12)) {
 	case ETHERTYPE_IP4:
-		return ip4_input(st, frame);
+		return ip_input(st, frame, true);
 	case ETHERTYPE_ARP:
 		arp_input(st, frame, ETH_HLEN);
 		return TX_DONE;
 	case ETHERTYPE_IP6:
-		stack_drop(st, DROP_IP_DISABLED);
-		return TX_DONE;
+		return ip_input(st, frame, false);
 	default:
 		stack_drop(st, DROP_ETHERTYPE);
 		return TX_DONE;

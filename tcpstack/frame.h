@@ -78,8 +78,9 @@ static inline struct cursor packet_l4(const struct packet *pkt)
 				copied < pkt->l4_len ? copied : pkt->l4_len };
 }
 
-/* frame.c */
+/* frame.c, frame_ip6.c */
 enum drop_reason frame_parse_ip4(const struct tx_frame *frame, uint16_t l3, struct packet *pkt);
+enum drop_reason frame_parse_ip6(const struct tx_frame *frame, uint16_t l3, struct packet *pkt);
 int frame_copy(const struct tx_frame *frame, uint32_t off, void *buf, uint32_t len);
 uint32_t frame_iov(const struct tx_frame *frame, uint32_t off, uint32_t len, struct iovec *iov,
 		   uint32_t iov_max);

@@ -15,6 +15,16 @@
 #define LIMIT_DNS4     0x0a000203U /* 10.0.2.3 */
 #define LIMIT_PREFIX4  24	   /* bits */
 
+/*
+ * Its IPv6 twin, fd73:6c75:6963::/64, hosts by their IPv4 numbers. The global
+ * identifier (RFC 4193 3.2) spells "sluic", so that a host whose own network is
+ * a plain fd00::/64 can still be reached from the guest.
+ */
+#define LIMIT_PREFIX6_BYTES 0xfd, 's', 'l', 'u', 'i', 'c'
+#define LIMIT_HOST6_GATEWAY 0x02
+#define LIMIT_HOST6_DNS	    0x03
+#define LIMIT_HOST6_GUEST   0x15
+
 /* Flows at one time. TCP and UDP flows cost the process a descriptor each. */
 #define LIMIT_TCP_FLOWS	  4096
 #define LIMIT_UDP_FLOWS	  1024
@@ -172,6 +182,23 @@
  */
 #define LIMIT_ICMP_ERROR_BURST	     50
 #define LIMIT_ICMP_ERROR_INTERVAL_NS 10000000ULL
+
+/* --- IPv6 ----------------------------------------------------------------- */
+
+/*
+ * Router advertisements: the first once a driver has had time to give buffers,
+ * then often enough that a lost one does not matter (RFC 4861 6.2.1 allows
+ * 4..1800 s), and not more than one to all nodes in three seconds (6.2.6).
+ */
+#define LIMIT_RA_FIRST_NS    (100 * 1000000ULL)
+#define LIMIT_RA_INTERVAL_NS (600 * 1000000000ULL)
+#define LIMIT_RA_MIN_NS	     (3 * 1000000000ULL)
+
+/* The router's lifetime, the longest that the field holds (RFC 8319): it is there for good. */
+#define LIMIT_RA_LIFETIME_S 65535
+
+/* Addresses of the guest that we keep in mind, so as not to answer for them. */
+#define LIMIT_IP6_GUEST_ADDRS 16
 
 /* --- datagrams and services ------------------------------------------------ */
 

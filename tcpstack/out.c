@@ -218,6 +218,11 @@ static void write_eth(const struct stack *st, uint8_t *buf, const struct l3_spec
 {
 	if (v4 && ipaddr_v4(&l3->dst) == UINT32_MAX)
 		memset(buf, 0xff, 6);
+	else if (ipaddr_is_multicast6(&l3->dst)) /* RFC 2464 section 7 */
+		memcpy(buf,
+		       (const uint8_t[6]){ 0x33, 0x33, l3->dst.b[12], l3->dst.b[13], l3->dst.b[14],
+					   l3->dst.b[15] },
+		       6);
 	else
 		memcpy(buf, st->guest_mac, 6);
 	memcpy(buf + 6, st->cfg.our_mac, 6);

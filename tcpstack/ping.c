@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ICMP echo to the world (RFC 792) through the kernel's ping sockets.
+ * ICMP echo to the world (RFC 792, RFC 4443) through the kernel's ping sockets.
  *
  * Theory of operation: a flow is a pair of the guest's identifier and a remote
- * address, over a datagram socket of protocol ICMP. Such a socket sends echo
+ * address, over a datagram socket of protocol ICMP or ICMPv6. Such a socket sends echo
  * requests under an identifier that the kernel chose and receives the replies
  * to it, and no other ICMP; it needs no privilege, only a group that
  * net.ipv4.ping_group_range admits. Sequence number and data pass unchanged;
@@ -15,9 +15,6 @@
 
 #include "src/base/bytes.h"
 #include "tcpstack/dgram.h"
-
-#define ICMP_HLEN	8
-#define ICMP_ECHO_REPLY 0
 
 /* No IPv4 packet holds more. */
 #define PING_MAX (65535 - IP4_HLEN)
@@ -104,7 +101,7 @@ static struct dgram_flow *open_flow(struct stack *st, const struct packet *pkt,
 	struct dgram *d = &st->ping->d;
 	struct dgram_flow *df;
 	struct endpoint host;
-	enum drop_reason why = policy_translate(st, PROTO_ICMP, &key->remote, &host);
+	enum drop_reason why = policy_translate(st, pkt->proto, &key->remote, &host);
 	int rc;
 
 	if (why != DROP_NONE) {
@@ -116,7 +113,7 @@ static struct dgram_flow *open_flow(struct stack *st, const struct packet *pkt,
 		stack_drop(st, DROP_FLOW_LIMIT);
 		return NULL;
 	}
-	rc = dgram_connect(d, df, IPPROTO_ICMP, &host);
+	rc = dgram_connect(d, df, pkt->proto, &host);
 	if (rc) {
 		dgram_free(d, df);
 		refused(st, pkt, -rc);
@@ -169,28 +166,32 @@ void ping_input(struct stack *st, const struct packet *pkt, uint16_t id)
 static void deliver(struct stack *st, struct dgram_flow *df, uint32_t len)
 {
 	uint8_t *icmp = st->ping->reply;
+	bool v4 = ipaddr_is_v4(&df->flow.key.remote.addr);
+	uint32_t ip_len = (v4 ? IP4_HLEN : IP6_HLEN) + len, sum = 0;
 	struct l3_spec l3 = {
 		.src = df->flow.key.remote.addr,
 		.dst = df->flow.key.guest.addr,
-		.proto = PROTO_ICMP,
+		.proto = v4 ? PROTO_ICMP : PROTO_ICMP6,
 		.dont_fragment = true,
 	};
 	struct out_slot *slot;
 
-	if (len < ICMP_HLEN || icmp[0] != ICMP_ECHO_REPLY) {
+	if (len < ICMP_HLEN || icmp[0] != (v4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY)) {
 		stack_drop(st, DROP_ICMP_TYPE);
 		return;
 	}
-	if (IP4_HLEN + len > st->cfg.mtu) {
+	if (ip_len > st->cfg.mtu) {
 		stack_drop(st, DROP_RX_TOO_BIG);
 		return;
 	}
-	slot = out_begin(st, ETH_HLEN + IP4_HLEN + len);
+	slot = out_begin(st, ETH_HLEN + ip_len);
 	if (!slot)
 		return;
 	put_be16(icmp + 4, df->flow.key.guest.port);
 	put_be16(icmp + 2, 0);
-	put_be16(icmp + 2, csum_fold(csum_add(0, icmp, len)));
+	if (!v4)
+		sum = csum_pseudo(&l3.src, &l3.dst, PROTO_ICMP6, len);
+	put_be16(icmp + 2, csum_fold(csum_add(sum, icmp, len)));
 	memcpy(slot->data + out_l3(st, slot->data, &l3, len), icmp, len);
 	out_send(st, slot);
 	counter_inc(&st->n.ping_rx);

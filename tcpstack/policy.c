@@ -41,6 +41,19 @@ static const struct {
 	{ 0xf0000000, 4 }, /* 240/4: reserved, and the limited broadcast */
 };
 
+/* The same for IPv6, by the bits of their prefix; RFC 6890 and RFC 4291. */
+static const struct {
+	struct ipaddr net;
+	uint32_t len;
+} refused6[] = {
+	{ { { 0 } }, 16 },	    /* ::, ::1, IPv4-mapped and -compatible */
+	{ { { 0xfe, 0x80 } }, 10 }, /* fe80::/10: of which link? */
+	{ { { 0xfe, 0xc0 } }, 10 }, /* fec0::/10: site-local, once */
+	{ { { 0xff } }, 8 },	    /* ff00::/8: multicast */
+	{ { { 0x00, 0x64, 0xff, 0x9b, 0, 1 } },
+	  48 }, /* 64:ff9b:1::/48: unknown IPv4 behind NAT64 */
+};
+
 /* How a destination was found, as far as the verdict depends on it. */
 enum route {
 	ROUTE_REFUSED,
@@ -93,6 +106,48 @@ static enum route translate4(const struct stack *st, uint8_t proto, const struct
 	return ROUTE_DIRECT;
 }
 
+/*
+ * The IPv4 address that a translator on the host's network would make of @a:
+ * NAT64's well-known prefix (RFC 6052), 6to4 (RFC 3056).
+ */
+static bool embedded4(const struct ipaddr *a, uint32_t *v4)
+{
+	static const struct ipaddr nat64 = { { 0x00, 0x64, 0xff, 0x9b } };
+	static const struct ipaddr sixtofour = { { 0x20, 0x02 } };
+
+	if (ipaddr_in_net(a, &nat64, 96))
+		*v4 = get_be32(a->b + 12);
+	else if (ipaddr_in_net(a, &sixtofour, 16))
+		*v4 = get_be32(a->b + 2);
+	else
+		return false;
+	return true;
+}
+
+static enum route translate6(const struct stack *st, uint8_t proto, const struct endpoint *dst,
+			     struct endpoint *host)
+{
+	static const struct ipaddr loopback = { { [15] = 1 } };
+	const struct stack_config *cfg = &st->cfg;
+	uint32_t v4;
+
+	if (ipaddr_equal(&dst->addr, &cfg->dns6) && proto == PROTO_TCP && dst->port == DNS_PORT)
+		return to_resolver(st, host);
+	if (ipaddr_equal(&dst->addr, &cfg->gateway6) && cfg->gateway_is_host)
+		return to_gateway(st, proto, dst, &loopback, host);
+	if (ipaddr_same_prefix64(&dst->addr, &cfg->prefix6))
+		return ROUTE_REFUSED;
+	for (size_t i = 0; i < ARRAY_SIZE(refused6); i++)
+		if (ipaddr_in_net(&dst->addr, &refused6[i].net, refused6[i].len))
+			return ROUTE_REFUSED;
+	if (embedded4(&dst->addr, &v4))
+		for (size_t i = 0; i < ARRAY_SIZE(refused4); i++)
+			if (in_net(v4, refused4[i].net, refused4[i].len))
+				return ROUTE_REFUSED;
+	*host = *dst;
+	return ROUTE_DIRECT;
+}
+
 /* A denial: what the profile monitored makes of it is to count it. */
 static enum drop_reason denied(struct stack *st, const struct endpoint *host, uint32_t rule)
 {
@@ -137,6 +192,25 @@ static enum drop_reason judge(struct stack *st, uint8_t proto, const struct endp
 	return policy_rule_allows(st->policy, rule) ? DROP_NONE : denied(st, host, rule);
 }
 
+/*
+ * Where a translator stands between IPv6 and IPv4, what is denied there is not
+ * to be had by the other name.
+ */
+static enum drop_reason judge_embedded(struct stack *st, uint8_t proto, const struct endpoint *host)
+{
+	struct endpoint v4 = { .port = host->port };
+	uint32_t addr, rule;
+
+	if (ipaddr_is_v4(&host->addr) || !embedded4(&host->addr, &addr))
+		return DROP_NONE;
+	v4.addr = ipaddr_from_v4(addr);
+	rule = policy_match(st->policy, proto, &v4, NULL, 0);
+	if (rule == POLICY_NO_RULE || policy_rule_allows(st->policy, rule))
+		return DROP_NONE;
+	counter_inc(policy_rule_hits(st->policy, rule));
+	return denied(st, host, rule);
+}
+
 /**
  * policy_translate() - may a flow go to @dst, and where is that on the host?
  * @proto:	PROTO_*
@@ -152,12 +226,16 @@ enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct 
 	struct endpoint to;
 	enum route route;
 
-	if (!ipaddr_is_v4(&dst->addr))
-		return DROP_IP_DISABLED;
-	route = translate4(st, proto, dst, &to);
+	/* One word for both in rules. */
+	if (proto == PROTO_ICMP6)
+		proto = PROTO_ICMP;
+	route = ipaddr_is_v4(&dst->addr) ? translate4(st, proto, dst, &to)
+					 : translate6(st, proto, dst, &to);
 	if (route == ROUTE_REFUSED)
 		return DROP_POLICY_DENIED;
 	why = judge(st, proto, dst, &to, route);
+	if (why == DROP_NONE && route == ROUTE_DIRECT)
+		why = judge_embedded(st, proto, &to);
 	if (why == DROP_NONE)
 		*host = to;
 	return why;

@@ -33,6 +33,7 @@ static const char *const built_in[] = {
 	"169.254.0.0/16",  /* link-local; the metadata service of most clouds */
 	"fe80::/10",	   /* link-local */
 	"fd00:ec2::/32",   /* EC2 instance metadata over IPv6 */
+	"fd20:ce::/32",	   /* Google Cloud's */
 	"100.100.100.200", /* Alibaba Cloud's metadata service */
 };
 

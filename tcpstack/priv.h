@@ -15,8 +15,10 @@
 #include "src/base/log.h"
 #include "tcpstack/flow.h"
 #include "tcpstack/frame.h"
+#include "tcpstack/icmp.h"
 #include "tcpstack/limits.h"
 #include "tcpstack/loop.h"
+#include "tcpstack/ndp.h"
 #include "tcpstack/out.h"
 #include "tcpstack/stack.h"
 #include "tcpstack/timer.h"
@@ -79,7 +81,9 @@ struct stack {
 	uint8_t guest_mac[6];
 	bool guest_mac_known;
 
-	/* icmp.c: errors that may still be sent, RFC 1812 4.3.2.8 */
+	struct ndp ndp;
+
+	/* icmp_error.c: errors that may still be sent, RFC 1812 4.3.2.8 */
 	uint32_t icmp_tokens;
 	uint64_t icmp_tokens_ns;
 
@@ -98,6 +102,16 @@ static inline uint64_t stack_now(const struct stack *st)
 static inline uint32_t stack_host_mask(const struct stack *st)
 {
 	return UINT32_MAX >> st->cfg.prefix4;
+}
+
+/* Is @addr the gateway or the DNS server, by any of their addresses? */
+static inline bool stack_is_ours(const struct stack *st, const struct ipaddr *addr)
+{
+	if (ipaddr_is_v4(addr))
+		return ipaddr_v4(addr) == st->cfg.gateway4 || ipaddr_v4(addr) == st->cfg.dns4;
+	return st->cfg.ip6 &&
+	       (ipaddr_equal(addr, &st->cfg.gateway6) || ipaddr_equal(addr, &st->cfg.dns6) ||
+		ipaddr_equal(addr, &st->ndp.link_local));
 }
 
 static inline void stack_drop(struct stack *st, enum drop_reason reason)
@@ -123,7 +137,7 @@ enum tx_verdict eth_input(struct stack *st, const struct tx_frame *frame);
 void eth_learn_mac(struct stack *st, const uint8_t *mac);
 void arp_input(struct stack *st, const struct tx_frame *frame, uint16_t l3);
 void icmp_input(struct stack *st, const struct packet *pkt);
-void icmp_send_unreachable(struct stack *st, const struct packet *pkt, uint8_t code);
+void icmp6_input(struct stack *st, const struct packet *pkt);
 
 /* policy.c: may a flow go to @dst, and where is that on the host? DROP_NONE: it may */
 enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,

@@ -20,11 +20,14 @@
  */
 void stack_config_defaults(struct stack_config *cfg)
 {
+	static const struct ipaddr prefix6 = { { LIMIT_PREFIX6_BYTES } };
+
 	*cfg = (struct stack_config){
 		.guest4 = LIMIT_GUEST4,
 		.gateway4 = LIMIT_GATEWAY4,
 		.dns4 = LIMIT_DNS4,
 		.prefix4 = LIMIT_PREFIX4,
+		.ip6 = true,
 		/* Locally administered: the second bit of the first byte. */
 		.guest_mac = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 },
 		.our_mac = { 0x9a, 0x55, 0x9a, 0x55, 0x9a, 0x55 },
@@ -36,6 +39,22 @@ void stack_config_defaults(struct stack_config *cfg)
 		.max_dns = LIMIT_DNS_QUERIES,
 		.max_conn_rate = LIMIT_CONN_RATE,
 	};
+	stack_config_set_prefix6(cfg, &prefix6);
+}
+
+/**
+ * stack_config_set_prefix6() - the IPv6 address plan within @prefix; any thread
+ * @prefix:	its low half is ignored
+ */
+void stack_config_set_prefix6(struct stack_config *cfg, const struct ipaddr *prefix)
+{
+	struct ipaddr host = *prefix;
+
+	memset(host.b + 8, 0, 8);
+	cfg->prefix6 = cfg->gateway6 = cfg->dns6 = cfg->guest6 = host;
+	cfg->gateway6.b[15] = LIMIT_HOST6_GATEWAY;
+	cfg->dns6.b[15] = LIMIT_HOST6_DNS;
+	cfg->guest6.b[15] = LIMIT_HOST6_GUEST;
 }
 
 PRINTF(3, 4) static int refuse(char *why, size_t why_len, const char *fmt, ...)
@@ -67,6 +86,33 @@ static bool host_of_net(const struct stack_config *cfg, uint32_t addr)
 static bool flows_ok(uint32_t n)
 {
 	return n > 0 && n <= LIMIT_FLOWS_MAX;
+}
+
+/* Global or unique local unicast, RFC 4291 2.4: nothing that means the link, the host or IPv4. */
+static bool prefix6_ok(const struct ipaddr *p)
+{
+	static const struct ipaddr zero;
+
+	return !ipaddr_in_net(p, &zero, 8) && !ipaddr_is_multicast6(p) &&
+	       (p->b[0] != 0xfe || p->b[1] < 0x80) && get_be64(p->b + 8) == 0;
+}
+
+/* Is @addr a host of the guest's IPv6 network? */
+static bool host_of_net6(const struct stack_config *cfg, const struct ipaddr *addr)
+{
+	return ipaddr_same_prefix64(addr, &cfg->prefix6) && get_be64(addr->b + 8) != 0;
+}
+
+static int check_ip6(const struct stack_config *cfg, char *why, size_t why_len)
+{
+	if (!prefix6_ok(&cfg->prefix6))
+		return refuse(why, why_len, "the IPv6 prefix is not one of hosts, or not a /64");
+	if (!host_of_net6(cfg, &cfg->guest6) || !host_of_net6(cfg, &cfg->gateway6) ||
+	    !host_of_net6(cfg, &cfg->dns6))
+		return refuse(why, why_len, "an IPv6 address is not a host of the guest's prefix");
+	if (ipaddr_equal(&cfg->guest6, &cfg->gateway6) || ipaddr_equal(&cfg->guest6, &cfg->dns6))
+		return refuse(why, why_len, "the guest's IPv6 address must differ from ours");
+	return 0;
 }
 
 /**
@@ -103,6 +149,8 @@ int stack_config_check(const struct stack_config *cfg, char *why, size_t why_len
 	if (!memchr(cfg->hostname, 0, sizeof(cfg->hostname)) ||
 	    !memchr(cfg->congestion, 0, sizeof(cfg->congestion)))
 		return refuse(why, why_len, "a name is not terminated");
+	if (cfg->ip6 && check_ip6(cfg, why, why_len))
+		return -EINVAL;
 	if (cfg->policy)
 		return policy_list_check(cfg->policy, why, why_len);
 	return 0;
@@ -178,6 +226,10 @@ int stack_new(struct stack **out, const struct stack_config *cfg, const struct s
 		return -ENOMEM;
 	st->cfg = *cfg;
 	st->env = *env;
+	if (cfg->ip6 && cfg->mtu < STACK_MTU_MIN6) {
+		log_info("net", "no IPv6: the MTU is %u, below %u", cfg->mtu, STACK_MTU_MIN6);
+		st->cfg.ip6 = false;
+	}
 	dlist_init(&st->out_waiting);
 	memcpy(st->guest_mac, cfg->guest_mac, 6);
 	st->icmp_tokens = LIMIT_ICMP_ERROR_BURST;
@@ -190,6 +242,7 @@ int stack_new(struct stack **out, const struct stack_config *cfg, const struct s
 		return err;
 	}
 	st->icmp_tokens_ns = stack_now(st);
+	ndp_init(st);
 	*out = st;
 	return 0;
 }
@@ -250,6 +303,7 @@ void stack_port_up(struct stack *st, const struct port_ops *ops, void *ctx,
 	st->rx_starved = false;
 	st->guest_mac_known = false;
 	memcpy(st->guest_mac, st->cfg.guest_mac, 6);
+	ndp_port_up(st);
 	tcp_port_changed(st, true);
 }
 
@@ -264,6 +318,7 @@ void stack_port_down(struct stack *st)
 {
 	if (!st->port)
 		return;
+	ndp_port_down(st);
 	tcp_port_changed(st, false);
 	out_drop_all(st);
 	st->port = NULL;

@@ -40,13 +40,22 @@ struct policy_list;
 #define STACK_MTU_MAX	  65520
 #define STACK_MTU_DEFAULT 65520
 
+/* No link with less carries IPv6, RFC 8200 section 5. */
+#define STACK_MTU_MIN6 1280
+
 /**
  * struct stack_config - fixed for the life of a stack; copied by stack_new()
  * @guest4, @gateway4, @dns4:	address plan, host order; DHCP hands it out
  * @prefix4:			its prefix length
+ * @ip6:			the guest has IPv6; stack_new() switches it off where
+ *				the MTU is below STACK_MTU_MIN6
+ * @prefix6:			its /64, low half zero; announced for autoconfiguration
+ * @guest6:			the address that DHCPv6 hands out; the guest may make
+ *				itself more of @prefix6
+ * @gateway6, @dns6:		the twins of @gateway4 and @dns4, in @prefix6
  * @guest_mac, @our_mac:	Ethernet addresses
  * @mtu:			of the guest's link, STACK_MTU_MIN..STACK_MTU_MAX
- * @gateway_is_host:		traffic to the gateway address reaches 127.0.0.1
+ * @gateway_is_host:		traffic to the gateway's addresses reaches 127.0.0.1 and ::1
  * @resolvers:			host resolvers in order of use, port included
  * @hostname:			DHCP option 12, "" for none
  * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time
@@ -58,6 +67,8 @@ struct policy_list;
 struct stack_config {
 	uint32_t guest4, gateway4, dns4;
 	uint8_t prefix4;
+	bool ip6;
+	struct ipaddr prefix6, guest6, gateway6, dns6;
 	uint8_t guest_mac[6], our_mac[6];
 	uint16_t mtu;
 	bool gateway_is_host;
@@ -103,7 +114,8 @@ struct stack_counters {
 	struct counter udp_opened, udp_active, udp_tx, udp_rx;
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
 	struct counter dns_queries, dns_answers;
-	struct counter dhcp_acks;
+	struct counter dhcp_acks, dhcp6_replies;
+	struct counter router_adverts;
 	struct counter names_learnt;	 /* by rules of names: addresses noted under a name */
 	struct counter policy_monitored; /* denials that the profile monitored let pass */
 	struct counter syscalls;	 /* of the stack itself */
@@ -158,6 +170,7 @@ uint32_t stack_memory_rows(const struct stack *st, struct stack_memory *rows, ui
 
 /* stack.c */
 void stack_config_defaults(struct stack_config *cfg);
+void stack_config_set_prefix6(struct stack_config *cfg, const struct ipaddr *prefix);
 int stack_config_check(const struct stack_config *cfg, char *why, size_t why_len);
 int stack_new(struct stack **out, const struct stack_config *cfg, const struct stack_env *env);
 void stack_free(struct stack *st);

@@ -11,10 +11,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define ICMP_CODE_NET_UNREACHABLE  0
-#define ICMP_CODE_HOST_UNREACHABLE 1
-#define ICMP_CODE_PROHIBITED	   13
-
 /* A token bucket of max_conn_rate connections a second, one second deep. */
 static bool rate_allows(struct tcp *t)
 {
@@ -164,16 +160,16 @@ static void connect_failed(struct tcp *t, struct tcp_flow *fl, int err)
 		break;
 	case ENETUNREACH:
 	case ENETDOWN:
-		unreachable(t, fl, ICMP_CODE_NET_UNREACHABLE);
+		unreachable(t, fl, UNREACH_NET);
 		break;
 	case EHOSTUNREACH:
 	case EHOSTDOWN:
 	case ETIMEDOUT:
-		unreachable(t, fl, ICMP_CODE_HOST_UNREACHABLE);
+		unreachable(t, fl, UNREACH_HOST);
 		break;
 	case EACCES:
 	case EPERM:
-		unreachable(t, fl, ICMP_CODE_PROHIBITED);
+		unreachable(t, fl, UNREACH_PROHIBITED);
 		break;
 	default:
 		stack_drop(t->st, DROP_SOCKET_ERROR);
@@ -222,6 +218,11 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 	}
 	len = endpoint_to_sockaddr(&host, &sa);
 	fd = make_socket(t, sa.sa.sa_family);
+	if (fd == -EAFNOSUPPORT) {
+		read_syn(t, fl, s);
+		connect_failed(t, fl, ENETUNREACH);
+		return;
+	}
 	if (fd < 0) {
 		log_limited(LOG_WARN, "tcp", "socket: %s", strerror(-fd));
 		tcp_flow_free(t, fl);
@@ -234,6 +235,9 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 	counter_inc(&t->st->n.tcp_opened);
 	tcp_syscall(t);
 	err = connect(fd, &sa.sa, len) ? errno : 0;
+	/* A host with a route for IPv6 but no address for it. */
+	if (err == EADDRNOTAVAIL && sa.sa.sa_family == AF_INET6)
+		err = ENETUNREACH;
 	if (err && err != EINPROGRESS) {
 		connect_failed(t, fl, err);
 		return;

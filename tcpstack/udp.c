@@ -32,9 +32,6 @@
 
 #define IP4_BROADCAST 0xffffffffU
 
-/* "Communication administratively prohibited", RFC 1812 section 5.2.7.1. */
-#define UNREACH_PROHIBITED 13
-
 static void on_expiry(void *ctx, struct timer *t)
 {
 	struct stack *st = ctx;
@@ -188,8 +185,11 @@ static bool for_dhcp(const struct stack *st, const struct endpoint *dst)
 
 static bool for_dns(const struct stack *st, const struct endpoint *dst)
 {
-	return dst->port == DNS_PORT && ipaddr_is_v4(&dst->addr) &&
-	       ipaddr_v4(&dst->addr) == st->cfg.dns4;
+	if (dst->port != DNS_PORT)
+		return false;
+	if (ipaddr_is_v4(&dst->addr))
+		return ipaddr_v4(&dst->addr) == st->cfg.dns4;
+	return ipaddr_equal(&dst->addr, &st->cfg.dns6);
 }
 
 /**

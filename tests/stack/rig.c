@@ -38,7 +38,7 @@ static void env_random(void *ctx, void *buf, size_t len)
 
 /**
  * rig_config_defaults() - a Linux driver with every offload, MTU 1500, a ring of
- * 256 mergeable buffers of 4 KiB
+ * 256 mergeable buffers of 4 KiB; no IPv6, which speaks unasked
  */
 void rig_config_defaults(struct rig_config *cfg)
 {
@@ -52,6 +52,7 @@ void rig_config_defaults(struct rig_config *cfg)
 		.seed = 1,
 	};
 	stack_config_defaults(&cfg->stack);
+	cfg->stack.ip6 = false;
 	cfg->stack.mtu = 1500;
 	cfg->stack.max_tcp = 256;
 	cfg->stack.max_udp = 64;

@@ -88,8 +88,9 @@ struct rig;
  * @frame, @len:	the frame itself, good until the next rig_pop()
  * @off:	its offloads as committed; the checksum in @frame is complete
  * @fragments:	1, or how many fragments it was put together from
- * @ethertype:	ETHERTYPE_*; the rest only for IPv4
- * @src, @dst:	host order
+ * @ethertype:	ETHERTYPE_*; the rest only for IPv4 and IPv6
+ * @src, @dst:	host order, IPv4
+ * @src6, @dst6:	of either family
  * @payload:	after the transport header; ICMP: after its eight bytes
  * @flags...:	TCP; @mss 0 and @wscale -1 = option absent
  * @sack:	TCP; blocks of a SACK option, from and to
@@ -102,6 +103,7 @@ struct rig_pkt {
 	uint32_t fragments;
 	uint16_t ethertype;
 	uint32_t src, dst;
+	struct ipaddr src6, dst6;
 	uint8_t proto, ttl;
 	uint16_t sport, dport;
 	const uint8_t *payload;
@@ -120,12 +122,14 @@ struct rig_pkt {
 /**
  * struct rig_tcp_seg - header of a segment from the guest
  * @dst:	host order
+ * @dst6:	NULL = IPv4 to @dst
  * @opts, @opts_len:	options, a multiple of four bytes
  * @off:	NULL: a full checksum and no offload; else needs_csum and so on
  *		as given (rig_send_tcp() fills csum_start and csum_offset in)
  */
 struct rig_tcp_seg {
 	uint32_t dst;
+	const struct ipaddr *dst6;
 	uint16_t sport, dport;
 	uint32_t seq, ack;
 	uint8_t flags;
@@ -172,6 +176,13 @@ void rig_step(struct rig *r, uint64_t since_ns, const char *what, const char *fi
 uint32_t rig_build_eth(const struct rig *r, uint8_t *buf, uint16_t ethertype);
 uint32_t rig_build_ip4(const struct rig *r, uint8_t *buf, uint32_t src, uint32_t dst, uint8_t proto,
 		       uint32_t l4_len);
+uint32_t rig_build_ip6(const struct rig *r, uint8_t *buf, const struct ipaddr *src,
+		       const struct ipaddr *dst, uint8_t proto, uint32_t l4_len);
+void rig_finish(uint8_t *frame, uint32_t l4_len);
+uint32_t rig_build_udp6(const struct rig *r, uint8_t *buf, uint16_t sport, const struct ipaddr *dst,
+			uint16_t dport, const void *payload, uint32_t len);
+uint32_t rig_build_echo6(const struct rig *r, uint8_t *buf, const struct ipaddr *dst, uint16_t id,
+			 uint16_t seq, const void *payload, uint32_t len);
 uint32_t rig_build_udp(const struct rig *r, uint8_t *buf, uint16_t sport, uint32_t dst,
 		       uint16_t dport, const void *payload, uint32_t len);
 uint32_t rig_build_tcp(const struct rig *r, uint8_t *buf, const struct rig_tcp_seg *seg,
@@ -190,6 +201,8 @@ void rig_parse(struct rig_pkt *pkt);
 
 /* rig_sockets.c: the host's side; descriptors are nonblocking and the test's to close */
 int rig_listen(uint16_t *port);
+int rig_listen6(uint16_t *port);
+int rig_udp_socket6(uint16_t *port);
 int rig_accept(struct rig *r, int listener);
 int rig_udp_socket(uint16_t *port);
 uint16_t rig_unused_port(void);

@@ -24,17 +24,35 @@ static uint16_t fold(uint32_t sum)
 	return (uint16_t)sum;
 }
 
-/* Folded and not complemented: what a needs_csum frame holds. */
-static uint16_t pseudo(const uint8_t *ip, uint32_t l4_len)
+static bool is_v6(const uint8_t *frame)
 {
-	return fold(sum16(0, ip + 12, 8) + ip[9] + l4_len);
+	return get_be16(frame + 12) == ETHERTYPE_IP6;
 }
 
-static uint16_t l4_checksum(const uint8_t *ip, const uint8_t *l4, uint32_t len)
+static uint32_t ip_hlen(const uint8_t *frame)
 {
-	uint32_t sum = ip[9] == PROTO_ICMP ? 0 : pseudo(ip, len);
+	return is_v6(frame) ? IP6_HLEN : IP4_HLEN;
+}
 
-	return (uint16_t)~fold(fold(sum16(0, l4, len)) + sum);
+static uint8_t proto_of(const uint8_t *frame)
+{
+	return frame[ETH_HLEN + (is_v6(frame) ? 6 : 9)];
+}
+
+/* Folded and not complemented: what a needs_csum frame holds. */
+static uint16_t pseudo(const uint8_t *frame, uint32_t l4_len)
+{
+	const uint8_t *ip = frame + ETH_HLEN;
+	uint32_t sum = is_v6(frame) ? sum16(0, ip + 8, 32) : sum16(0, ip + 12, 8);
+
+	return fold(sum + proto_of(frame) + l4_len);
+}
+
+static uint16_t l4_checksum(const uint8_t *frame, uint32_t len)
+{
+	uint32_t sum = proto_of(frame) == PROTO_ICMP ? 0 : pseudo(frame, len);
+
+	return (uint16_t)~fold(fold(sum16(0, frame + ETH_HLEN + ip_hlen(frame), len)) + sum);
 }
 
 /* Where the checksum stands in the transport header; UINT32_MAX if there is none. */
@@ -46,6 +64,7 @@ static uint32_t csum_at(uint8_t proto)
 	case PROTO_UDP:
 		return 6;
 	case PROTO_ICMP:
+	case PROTO_ICMP6:
 		return 2;
 	default:
 		return UINT32_MAX;
@@ -87,16 +106,61 @@ uint32_t rig_build_ip4(const struct rig *r, uint8_t *buf, uint32_t src, uint32_t
 	return ETH_HLEN + IP4_HLEN;
 }
 
-/* Fill in the transport checksum of a frame built by rig_build_ip4(). */
-static void finish(uint8_t *frame, uint32_t l4_len)
+/**
+ * rig_build_ip6() - Ethernet and IPv6 headers; returns the transport's offset
+ * @src:	NULL = the guest's
+ *
+ * Hop limit 64; neighbour discovery wants 255.
+ */
+uint32_t rig_build_ip6(const struct rig *r, uint8_t *buf, const struct ipaddr *src,
+		       const struct ipaddr *dst, uint8_t proto, uint32_t l4_len)
 {
-	uint8_t *ip = frame + ETH_HLEN, *l4 = ip + IP4_HLEN;
-	uint32_t at = csum_at(ip[9]);
+	uint8_t *ip = buf + rig_build_eth(r, buf, ETHERTYPE_IP6);
+
+	put_be32(ip, 6U << 28);
+	put_be16(ip + 4, (uint16_t)l4_len);
+	ip[6] = proto;
+	ip[7] = 64;
+	memcpy(ip + 8, src ? src->b : rig_config(r)->stack.guest6.b, 16);
+	memcpy(ip + 24, dst->b, 16);
+	return ETH_HLEN + IP6_HLEN;
+}
+
+/**
+ * rig_finish() - the transport checksum of a frame with @l4_len bytes of transport
+ */
+void rig_finish(uint8_t *frame, uint32_t l4_len)
+{
+	uint8_t *l4 = frame + ETH_HLEN + ip_hlen(frame);
+	uint32_t at = csum_at(proto_of(frame));
 	uint16_t csum;
 
 	put_be16(l4 + at, 0);
-	csum = l4_checksum(ip, l4, l4_len);
-	put_be16(l4 + at, csum == 0 && ip[9] == PROTO_UDP ? 0xffff : csum);
+	csum = l4_checksum(frame, l4_len);
+	put_be16(l4 + at, csum == 0 && proto_of(frame) == PROTO_UDP ? 0xffff : csum);
+}
+
+static uint32_t fill_udp(uint8_t *buf, uint32_t at, uint16_t sport, uint16_t dport,
+			 const void *payload, uint32_t len)
+{
+	put_be16(buf + at, sport);
+	put_be16(buf + at + 2, dport);
+	put_be16(buf + at + 4, (uint16_t)(UDP_HLEN + len));
+	if (len)
+		memcpy(buf + at + UDP_HLEN, payload, len);
+	rig_finish(buf, UDP_HLEN + len);
+	return at + UDP_HLEN + len;
+}
+
+/**
+ * rig_build_udp6() - a datagram from the guest over IPv6; returns the frame's length
+ */
+uint32_t rig_build_udp6(const struct rig *r, uint8_t *buf, uint16_t sport, const struct ipaddr *dst,
+			uint16_t dport, const void *payload, uint32_t len)
+{
+	uint32_t at = rig_build_ip6(r, buf, NULL, dst, PROTO_UDP, UDP_HLEN + len);
+
+	return fill_udp(buf, at, sport, dport, payload, len);
 }
 
 /**
@@ -108,13 +172,7 @@ uint32_t rig_build_udp(const struct rig *r, uint8_t *buf, uint16_t sport, uint32
 	uint32_t at = rig_build_ip4(r, buf, rig_config(r)->stack.guest4, dst, PROTO_UDP,
 				    UDP_HLEN + len);
 
-	put_be16(buf + at, sport);
-	put_be16(buf + at + 2, dport);
-	put_be16(buf + at + 4, (uint16_t)(UDP_HLEN + len));
-	if (len)
-		memcpy(buf + at + UDP_HLEN, payload, len);
-	finish(buf, UDP_HLEN + len);
-	return at + UDP_HLEN + len;
+	return fill_udp(buf, at, sport, dport, payload, len);
 }
 
 /**
@@ -124,8 +182,9 @@ uint32_t rig_build_tcp(const struct rig *r, uint8_t *buf, const struct rig_tcp_s
 		       const void *payload, uint32_t len)
 {
 	uint32_t hlen = TCP_HLEN + seg->opts_len;
-	uint32_t at = rig_build_ip4(r, buf, rig_config(r)->stack.guest4, seg->dst, PROTO_TCP,
-				    hlen + len);
+	uint32_t at = seg->dst6 ? rig_build_ip6(r, buf, NULL, seg->dst6, PROTO_TCP, hlen + len)
+				: rig_build_ip4(r, buf, rig_config(r)->stack.guest4, seg->dst,
+						PROTO_TCP, hlen + len);
 	uint8_t *tcp = buf + at;
 
 	assert_true(seg->opts_len % 4 == 0 && hlen <= 60);
@@ -142,10 +201,23 @@ uint32_t rig_build_tcp(const struct rig *r, uint8_t *buf, const struct rig_tcp_s
 	if (len)
 		memcpy(tcp + hlen, payload, len);
 	if (seg->off && seg->off->needs_csum)
-		put_be16(tcp + 16, pseudo(buf + ETH_HLEN, hlen + len));
+		put_be16(tcp + 16, pseudo(buf, hlen + len));
 	else
-		finish(buf, hlen + len);
+		rig_finish(buf, hlen + len);
 	return at + hlen + len;
+}
+
+static uint32_t fill_echo(uint8_t *buf, uint32_t at, uint8_t type, uint16_t id, uint16_t seq,
+			  const void *payload, uint32_t len)
+{
+	memset(buf + at, 0, 8);
+	buf[at] = type;
+	put_be16(buf + at + 4, id);
+	put_be16(buf + at + 6, seq);
+	if (len)
+		memcpy(buf + at + 8, payload, len);
+	rig_finish(buf, 8 + len);
+	return at + 8 + len;
 }
 
 /**
@@ -156,14 +228,18 @@ uint32_t rig_build_echo(const struct rig *r, uint8_t *buf, uint32_t dst, uint16_
 {
 	uint32_t at = rig_build_ip4(r, buf, rig_config(r)->stack.guest4, dst, PROTO_ICMP, 8 + len);
 
-	memset(buf + at, 0, 8);
-	buf[at] = 8;
-	put_be16(buf + at + 4, id);
-	put_be16(buf + at + 6, seq);
-	if (len)
-		memcpy(buf + at + 8, payload, len);
-	finish(buf, 8 + len);
-	return at + 8 + len;
+	return fill_echo(buf, at, 8, id, seq, payload, len);
+}
+
+/**
+ * rig_build_echo6() - an ICMPv6 echo request from the guest; returns the frame's length
+ */
+uint32_t rig_build_echo6(const struct rig *r, uint8_t *buf, const struct ipaddr *dst, uint16_t id,
+			 uint16_t seq, const void *payload, uint32_t len)
+{
+	uint32_t at = rig_build_ip6(r, buf, NULL, dst, PROTO_ICMP6, 8 + len);
+
+	return fill_echo(buf, at, 128, id, seq, payload, len);
 }
 
 /**
@@ -216,7 +292,7 @@ enum tx_verdict rig_send_tcp(struct rig *r, const struct rig_tcp_seg *seg, const
 	if (seg->off)
 		off = *seg->off;
 	if (off.needs_csum) {
-		off.csum_start = ETH_HLEN + IP4_HLEN;
+		off.csum_start = ETH_HLEN + (seg->dst6 ? IP6_HLEN : IP4_HLEN);
 		off.csum_offset = 16;
 	}
 	v = rig_send(r, buf, rig_build_tcp(r, buf, seg, payload, len), &off);
@@ -227,35 +303,36 @@ enum tx_verdict rig_send_tcp(struct rig *r, const struct rig_tcp_seg *seg, const
 /* --- verifying ------------------------------------------------------------ */
 
 /**
- * rig_verify_l4() - the transport checksum of a whole IPv4 packet; completes a partial one
+ * rig_verify_l4() - the transport checksum of a whole IP packet; completes a partial one
  */
 void rig_verify_l4(uint8_t *frame, uint32_t len, const struct offload *off)
 {
-	uint8_t *ip = frame + ETH_HLEN, *l4 = ip + IP4_HLEN;
-	uint32_t l4_len = len - ETH_HLEN - IP4_HLEN;
-	uint32_t at = csum_at(ip[9]);
+	uint32_t l4_at = ETH_HLEN + ip_hlen(frame), l4_len = len - l4_at;
+	uint8_t proto = proto_of(frame), *l4 = frame + l4_at;
+	uint32_t at = csum_at(proto);
 
 	assert_true(at != UINT32_MAX);
-	assert_true(l4_len >= (ip[9] == PROTO_TCP ? TCP_HLEN : 8));
-	if (ip[9] == PROTO_UDP)
+	assert_true(l4_len >= (proto == PROTO_TCP ? TCP_HLEN : 8));
+	assert_int_not_equal(proto, is_v6(frame) ? PROTO_ICMP : PROTO_ICMP6);
+	if (proto == PROTO_UDP)
 		assert_int_equal(get_be16(l4 + 4), l4_len);
 	if (off->needs_csum) {
-		assert_int_not_equal(ip[9], PROTO_ICMP);
-		assert_int_equal(off->csum_start, ETH_HLEN + IP4_HLEN);
+		assert_true(proto == PROTO_TCP || proto == PROTO_UDP);
+		assert_int_equal(off->csum_start, l4_at);
 		assert_int_equal(off->csum_offset, at);
-		assert_int_equal(get_be16(l4 + at), pseudo(ip, l4_len));
-		finish(frame, l4_len);
+		assert_int_equal(get_be16(l4 + at), pseudo(frame, l4_len));
+		rig_finish(frame, l4_len);
 	} else if (!off->data_valid) {
-		if (ip[9] == PROTO_UDP)
+		if (proto == PROTO_UDP)
 			assert_int_not_equal(get_be16(l4 + at), 0);
-		assert_int_equal(l4_checksum(ip, l4, l4_len), 0);
+		assert_int_equal(l4_checksum(frame, l4_len), 0);
 	}
 }
 
 static void verify_offload(const struct rig_config *cfg, const struct port_caps *caps,
 			   const uint8_t *frame, uint32_t len, const struct offload *off)
 {
-	uint32_t hlen = ETH_HLEN + IP4_HLEN;
+	uint32_t hlen = ETH_HLEN + ip_hlen(frame);
 
 	if (off->needs_csum || off->data_valid)
 		assert_true(caps->rx_csum);
@@ -266,9 +343,11 @@ static void verify_offload(const struct rig_config *cfg, const struct port_caps 
 		assert_true(len <= cfg->stack.mtu + (uint32_t)ETH_HLEN);
 		break;
 	case GSO_TCP4:
-		assert_true(caps->rx_tso4);
+	case GSO_TCP6:
+		assert_int_equal(off->gso, is_v6(frame) ? GSO_TCP6 : GSO_TCP4);
+		assert_true(is_v6(frame) ? caps->rx_tso6 : caps->rx_tso4);
 		assert_true(off->needs_csum);
-		assert_int_equal(frame[ETH_HLEN + 9], PROTO_TCP);
+		assert_int_equal(proto_of(frame), PROTO_TCP);
 		hlen += frame[hlen + 12] >> 4 << 2;
 		assert_true(off->gso_size > 0);
 		/* What the guest would make of it must fit its own MTU. */
@@ -277,6 +356,36 @@ static void verify_offload(const struct rig_config *cfg, const struct port_caps 
 	default:
 		fail_msg("segmentation of kind %d was not agreed upon", (int)off->gso);
 	}
+}
+
+/* Layers 2 and 3 of an IPv6 packet (RFC 8200, RFC 2464). */
+static void verify_ip6(const struct rig_config *cfg, const uint8_t *frame, uint32_t len)
+{
+	const uint8_t *ip = frame + ETH_HLEN;
+	struct ipaddr src, dst;
+
+	assert_true(cfg->stack.ip6);
+	assert_true(len >= ETH_HLEN + IP6_HLEN);
+	assert_int_equal(ip[0] >> 4, 6);
+	assert_int_equal(get_be16(ip + 4), len - ETH_HLEN - IP6_HLEN);
+	assert_true(ip[7] > 0);
+	memcpy(src.b, ip + 8, 16);
+	memcpy(dst.b, ip + 24, 16);
+	assert_false(ipaddr_equal(&src, &cfg->stack.guest6));
+	assert_false(ipaddr_is_multicast6(&src) || ipaddr_is_unspecified(&src));
+	assert_false(ipaddr_is_v4(&src) || ipaddr_is_v4(&dst));
+	if (ipaddr_is_multicast6(&dst)) {
+		assert_int_equal(get_be16(frame), 0x3333);
+		assert_memory_equal(frame + 2, dst.b + 12, 4);
+		assert_int_equal(dst.b[1], 2); /* this link, and no wider */
+	} else {
+		assert_false(frame[0] & 1);
+		assert_true(ipaddr_same_prefix64(&dst, &cfg->stack.prefix6) ||
+			    ipaddr_is_link_local6(&dst));
+	}
+	/* Neighbour discovery never comes through a router. */
+	if (ip[6] == PROTO_ICMP6 && ip[IP6_HLEN] >= 133 && ip[IP6_HLEN] <= 137)
+		assert_int_equal(ip[7], 255);
 }
 
 /**
@@ -291,8 +400,14 @@ void rig_verify(const struct rig_config *cfg, const struct port_caps *caps, uint
 	const uint8_t *ip = frame + ETH_HLEN;
 
 	assert_true(len >= ETH_HLEN);
-	assert_true(!(frame[0] & 1) || memcmp(frame, broadcast, 6) == 0);
 	assert_memory_equal(frame + 6, cfg->stack.our_mac, 6);
+	if (is_v6(frame)) {
+		verify_ip6(cfg, frame, len);
+		verify_offload(cfg, caps, frame, len, off);
+		rig_verify_l4(frame, len, off);
+		return;
+	}
+	assert_true(!(frame[0] & 1) || memcmp(frame, broadcast, 6) == 0);
 	if (get_be16(frame + 12) == ETHERTYPE_ARP) {
 		assert_true(len >= ETH_HLEN + 28);
 		assert_false(off->needs_csum);
@@ -365,17 +480,25 @@ static void parse_tcp(struct rig_pkt *pkt, const uint8_t *tcp, uint32_t len)
  */
 void rig_parse(struct rig_pkt *pkt)
 {
-	const uint8_t *ip = pkt->frame + ETH_HLEN, *l4 = ip + IP4_HLEN;
-	uint32_t len = pkt->len - ETH_HLEN - IP4_HLEN;
+	const uint8_t *ip = pkt->frame + ETH_HLEN, *l4 = ip + ip_hlen(pkt->frame);
+	uint32_t len = pkt->len - ETH_HLEN - ip_hlen(pkt->frame);
 
 	pkt->wscale = -1;
 	pkt->ethertype = get_be16(pkt->frame + 12);
-	if (pkt->ethertype != ETHERTYPE_IP4)
+	if (pkt->ethertype == ETHERTYPE_IP4) {
+		pkt->src = get_be32(ip + 12);
+		pkt->dst = get_be32(ip + 16);
+		pkt->src6 = ipaddr_from_v4(pkt->src);
+		pkt->dst6 = ipaddr_from_v4(pkt->dst);
+		pkt->ttl = ip[8];
+	} else if (pkt->ethertype == ETHERTYPE_IP6) {
+		memcpy(pkt->src6.b, ip + 8, 16);
+		memcpy(pkt->dst6.b, ip + 24, 16);
+		pkt->ttl = ip[7];
+	} else {
 		return;
-	pkt->src = get_be32(ip + 12);
-	pkt->dst = get_be32(ip + 16);
-	pkt->proto = ip[9];
-	pkt->ttl = ip[8];
+	}
+	pkt->proto = proto_of(pkt->frame);
 	switch (pkt->proto) {
 	case PROTO_TCP:
 		parse_tcp(pkt, l4, len);

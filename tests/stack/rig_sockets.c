@@ -8,17 +8,29 @@
 
 #include "src/base/base.h"
 
-static int bound_socket(int type, uint16_t *port)
+/* A socket on the family's loopback address; -1 where the host has no IPv6. */
+static int bound_socket(int family, int type, uint16_t *port)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(sin);
-	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	union sockaddr_any sa = { .in6 = { .sin6_family = AF_INET6,
+					   .sin6_addr = IN6ADDR_LOOPBACK_INIT } };
+	socklen_t len = sizeof(sa.in6);
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
+	if (family == AF_INET) {
+		sa.in4 = (struct sockaddr_in){ .sin_family = AF_INET,
+					       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		len = sizeof(sa.in4);
+	}
+	if (family == AF_INET6 && fd < 0)
+		return -1;
 	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
-	*port = ntohs(sin.sin_port);
+	if (bind(fd, &sa.sa, len) && family == AF_INET6) {
+		close(fd);
+		return -1;
+	}
+	assert_int_equal(getsockname(fd, &sa.sa, &len), 0);
+	*port = ntohs(family == AF_INET ? sa.in4.sin_port : sa.in6.sin6_port);
+	assert_int_not_equal(*port, 0);
 	return fd;
 }
 
@@ -28,10 +40,30 @@ static int bound_socket(int type, uint16_t *port)
  */
 int rig_listen(uint16_t *port)
 {
-	int fd = bound_socket(SOCK_STREAM, port);
+	int fd = bound_socket(AF_INET, SOCK_STREAM, port);
 
 	assert_int_equal(listen(fd, 64), 0);
 	return fd;
+}
+
+/**
+ * rig_listen6() - a TCP server on ::1, or -1 where the host has no IPv6
+ */
+int rig_listen6(uint16_t *port)
+{
+	int fd = bound_socket(AF_INET6, SOCK_STREAM, port);
+
+	if (fd >= 0)
+		assert_int_equal(listen(fd, 64), 0);
+	return fd;
+}
+
+/**
+ * rig_udp_socket6() - a UDP socket on ::1, or -1 where the host has no IPv6
+ */
+int rig_udp_socket6(uint16_t *port)
+{
+	return bound_socket(AF_INET6, SOCK_DGRAM, port);
 }
 
 /* True with the connection in *fd. */
@@ -58,7 +90,7 @@ int rig_accept(struct rig *r, int listener)
  */
 int rig_udp_socket(uint16_t *port)
 {
-	return bound_socket(SOCK_DGRAM, port);
+	return bound_socket(AF_INET, SOCK_DGRAM, port);
 }
 
 /**
@@ -68,7 +100,7 @@ uint16_t rig_unused_port(void)
 {
 	uint16_t port;
 
-	close(bound_socket(SOCK_STREAM, &port));
+	close(bound_socket(AF_INET, SOCK_STREAM, &port));
 	return port;
 }
 

@@ -39,6 +39,17 @@ void rig_conn_init(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t d
 }
 
 /**
+ * rig_conn_init6() - the same over IPv6
+ */
+void rig_conn_init6(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t dport)
+{
+	rig_conn_init(c, r, sport, dport);
+	c->v6 = true;
+	c->dst6 = rig_config(r)->stack.gateway6;
+	c->mss = (uint16_t)(rig_config(r)->stack.mtu - 60);
+}
+
+/**
  * rig_conn_segment() - any segment; ACK and window as they stand
  */
 enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq, const void *data,
@@ -48,6 +59,7 @@ enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq
 	struct offload off = { .needs_csum = true };
 	struct rig_tcp_seg seg = {
 		.dst = c->dst,
+		.dst6 = c->v6 ? &c->dst6 : NULL,
 		.sport = c->sport,
 		.dport = c->dport,
 		.seq = seq,
@@ -66,8 +78,8 @@ enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq
 			memcpy(opts + seg.opts_len + (c->mss ? 0 : 4), opts + 8, 4);
 			seg.opts_len += 4;
 		}
-	} else if (len > rig_config(c->r)->stack.mtu - 40U) {
-		off.gso = GSO_TCP4;
+	} else if (len > rig_config(c->r)->stack.mtu - (c->v6 ? 60U : 40U)) {
+		off.gso = c->v6 ? GSO_TCP6 : GSO_TCP4;
 		off.gso_size = c->mss;
 		seg.off = &off;
 	}

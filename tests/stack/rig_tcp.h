@@ -24,6 +24,7 @@
 /**
  * struct rig_conn - set the first part before rig_conn_open()
  * @sport, @dport:	ports; the remote address is @dst, host order
+ * @dst6:	the remote address where @v6
  * @iss:	the guest's initial sequence number
  * @mss:	option of the SYN, 0 = none
  * @wscale:	option of the SYN, -1 = none
@@ -37,6 +38,8 @@
 struct rig_conn {
 	struct rig *r;
 	uint32_t dst;
+	struct ipaddr dst6;
+	bool v6;
 	uint16_t sport, dport;
 	uint32_t iss;
 	uint16_t mss;
@@ -75,6 +78,7 @@ struct rig_conn {
 
 /* rig_tcp.c */
 void rig_conn_init(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t dport);
+void rig_conn_init6(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t dport);
 void rig_conn_syn(struct rig_conn *c);
 int rig_conn_open(struct rig_conn *c, int listener);
 void rig_conn_poll(struct rig_conn *c);

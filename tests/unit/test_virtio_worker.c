@@ -37,6 +37,7 @@ static void configure(struct net_worker_config *cfg)
 {
 	memset(cfg, 0, sizeof(*cfg));
 	stack_config_defaults(&cfg->stack);
+	cfg->stack.ip6 = false; /* it speaks unasked */
 	memcpy(cfg->net.mac, cfg->stack.guest_mac, 6);
 	cfg->net.mtu = cfg->stack.mtu;
 }

@@ -144,6 +144,7 @@ struct vrig *vrig_new(void)
 	snprintf(r->path, sizeof(r->path), "%s/s", r->dir);
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", r->path);
 	stack_config_defaults(&r->cfg.stack);
+	r->cfg.stack.ip6 = false; /* it speaks unasked */
 	r->cfg.net.mtu = r->cfg.stack.mtu;
 	memcpy(r->cfg.net.mac, r->cfg.stack.guest_mac, 6);
 	assert_int_equal(net_worker_new(&r->w, &r->cfg), 0);
