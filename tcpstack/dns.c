@@ -62,17 +62,15 @@ static uint16_t guest_id(const struct dns_query *q)
 	return q->d.flow.key.remote.port;
 }
 
-static struct flow_key key_of(const struct stack *st, const struct packet *pkt, uint16_t guest_port,
-			      uint16_t id)
+static struct flow_key key_of(const struct packet *pkt, uint16_t guest_port, uint16_t id)
 {
-	return (struct flow_key){ .guest = { pkt->src, guest_port },
-				  .remote = { ipaddr_from_v4(st->cfg.dns4), id } };
+	return (struct flow_key){ .guest = { pkt->src, guest_port }, .remote = { pkt->dst, id } };
 }
 
 /* An answer to @q's asker; its first two bytes are overwritten. */
 static void answer(struct stack *st, const struct dns_query *q, uint8_t *msg, uint32_t len)
 {
-	struct endpoint src = { ipaddr_from_v4(st->cfg.dns4), DNS_PORT };
+	struct endpoint src = { q->d.flow.key.remote.addr, DNS_PORT };
 
 	put_be16(msg, guest_id(q));
 	out_udp(st, &src, &q->d.flow.key.guest, msg, len);
@@ -170,13 +168,22 @@ static bool same_query(struct flow *f, const uint8_t *msg, uint32_t len)
 	return q->len == len && memcmp(q->msg + 2, msg + 2, len - 2) == 0;
 }
 
+/* A bare answer with @rcode, from us and at once. */
+static void answer_bare(struct stack *st, const struct packet *pkt, uint16_t guest_port,
+			const uint8_t *query, uint16_t end, uint8_t rcode)
+{
+	struct endpoint src = { pkt->dst, DNS_PORT }, dst = { pkt->src, guest_port };
+	uint8_t msg[DNS_HLEN + DNS_QUESTION_MAX];
+
+	dns_answer_error(msg, query, end, rcode);
+	out_udp(st, &src, &dst, msg, end);
+}
+
 /* Does policy deny the name? Then the guest is told so at once. */
 static bool denied(struct stack *st, const struct packet *pkt, uint16_t guest_port,
 		   const uint8_t *msg, uint16_t end)
 {
-	struct endpoint src = { pkt->dst, DNS_PORT }, dst = { pkt->src, guest_port };
 	char name[DNS_TEXT_MAX + 1];
-	uint8_t refusal[DNS_HLEN + DNS_QUESTION_MAX];
 	enum drop_reason why;
 
 	if (dns_question_text(msg, end, name))
@@ -185,8 +192,7 @@ static bool denied(struct stack *st, const struct packet *pkt, uint16_t guest_po
 	if (why == DROP_NONE)
 		return false;
 	stack_drop(st, why);
-	dns_answer_error(refusal, msg, end, DNS_RCODE_REFUSED);
-	out_udp(st, &src, &dst, refusal, end);
+	answer_bare(st, pkt, guest_port, msg, end, DNS_RCODE_REFUSED);
 	return true;
 }
 
@@ -213,7 +219,7 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 		stack_drop(st, DROP_DNS_MALFORMED);
 		return;
 	}
-	key = key_of(st, pkt, guest_port, question.id);
+	key = key_of(pkt, guest_port, question.id);
 	f = flow_find(&d->flows, &key);
 	if (f && same_query(f, msg, len))
 		return;
@@ -222,6 +228,16 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 
 	if (denied(st, pkt, guest_port, msg, question.end))
 		return;
+	/*
+	 * A guest without IPv6 is told that names have no such address (RFC 2308, 2.2:
+	 * no error, no data), so that its programs do not try what cannot work.
+	 */
+	if (question.type == DNS_TYPE_AAAA && !st->cfg.ip6) {
+		counter_inc(&st->n.dns_queries);
+		counter_inc(&st->n.dns_answers);
+		answer_bare(st, pkt, guest_port, msg, question.end, DNS_RCODE_NOERROR);
+		return;
+	}
 	df = dgram_new(d, &key);
 	if (!df) {
 		stack_drop(st, DROP_DNS_LIMIT);

@@ -95,6 +95,7 @@ int dns_query_parse(const uint8_t *msg, uint32_t len, struct dns_question *q)
 
 	q->id = get_be16(msg);
 	q->end = (uint16_t)(c.p - msg);
+	q->type = get_be16(c.p - 4);
 	records = (uint32_t)get_be16(msg + OFF_ANCOUNT) + get_be16(msg + OFF_NSCOUNT) +
 		  get_be16(msg + OFF_ARCOUNT);
 	return find_udp_max(&c, records, &q->udp_max);

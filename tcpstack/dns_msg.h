@@ -22,18 +22,24 @@
 /* Longest query that we forward: EDNS with padding and cookies stays far below. */
 #define DNS_QUERY_MAX 1232
 
+/* The type of a query for IPv6 addresses, RFC 3596. */
+#define DNS_TYPE_AAAA 28
+
 /* Response codes, RFC 1035 section 4.1.1. */
+#define DNS_RCODE_NOERROR  0
 #define DNS_RCODE_SERVFAIL 2
 #define DNS_RCODE_REFUSED  5
 
 /**
  * struct dns_question - what a query asks
  * @id:		chosen by the asker, host order
+ * @type:	of the records asked for
  * @end:	offset just behind the question: header and question lie before it
  * @udp_max:	longest answer that the asker takes over UDP, bytes
  */
 struct dns_question {
 	uint16_t id;
+	uint16_t type;
 	uint16_t end;
 	uint16_t udp_max;
 };
