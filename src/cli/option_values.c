@@ -172,6 +172,25 @@ static int set_subnet(const struct option_def *d, struct stack_config *c, const 
 	return 0;
 }
 
+static int set_prefix6(const struct option_def *d, struct stack_config *c, const char *arg,
+		       char *why, size_t why_len)
+{
+	const char *slash = strchr(arg, '/');
+	char addr[INET6_ADDRSTRLEN];
+	struct ipaddr prefix;
+
+	if (!slash || (size_t)(slash - arg) >= sizeof(addr) || strcmp(slash, "/64") != 0)
+		return bad(d, why, why_len, "\"%.60s\" is not a /64 such as fd00:1:2:3::/64", arg);
+	memcpy(addr, arg, (size_t)(slash - arg));
+	addr[slash - arg] = 0;
+	if (inet_pton(AF_INET6, addr, prefix.b) != 1)
+		return bad(d, why, why_len, "\"%.60s\" is not a /64 such as fd00:1:2:3::/64", arg);
+	if (get_be64(prefix.b + 8) != 0)
+		return bad(d, why, why_len, "%.60s has bits beyond its prefix", arg);
+	stack_config_set_prefix6(c, &prefix);
+	return 0;
+}
+
 /* a.b.c.d, a.b.c.d:port, v6, [v6], [v6]:port */
 static int parse_resolver(const char *arg, struct endpoint *ep)
 {
@@ -312,6 +331,8 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		return set_chars(d, field(d, o), text, why, why_len);
 	case OPT_SUBNET:
 		return set_subnet(d, field(d, o), text, why, why_len);
+	case OPT_PREFIX6:
+		return set_prefix6(d, field(d, o), text, why, why_len);
 	case OPT_DNS:
 		return add_dns(d, field(d, o), text, why, why_len);
 	case OPT_ENV:
@@ -346,6 +367,13 @@ static void show_gateway_ports(const struct policy_list *l, char *buf, size_t le
 		if (r->hi != r->lo && (size_t)n < len)
 			n += snprintf(buf + n, len - (size_t)n, "-%u", r->hi);
 	}
+}
+
+static void show_prefix6(const struct stack_config *c, char *buf, size_t len)
+{
+	char addr[INET6_ADDRSTRLEN];
+
+	snprintf(buf, len, "%s/64", inet_ntop(AF_INET6, c->prefix6.b, addr, sizeof(addr)));
 }
 
 /**
@@ -385,6 +413,9 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 		break;
 	case OPT_SUBNET:
 		show_subnet(f, buf, len);
+		break;
+	case OPT_PREFIX6:
+		show_prefix6(f, buf, len);
 		break;
 	case OPT_FLAG:
 	case OPT_OPTIONAL:

@@ -86,12 +86,13 @@ enum option_type {
 	OPT_U32,
 	OPT_BYTES32, /* number of bytes with K, M or G; 0 = the kernel's default */
 	OPT_BYTES64,
-	OPT_WORD,   /* uint32_t: index in words */
-	OPT_CHARS,  /* char[max]: copied */
-	OPT_SUBNET, /* struct stack_config's address plan */
-	OPT_DNS,    /* one more resolver of struct stack_config */
-	OPT_ENV,    /* one more NAME=VALUE */
-	OPT_ALLOW,  /* one more rule of struct policy_list */
+	OPT_WORD,    /* uint32_t: index in words */
+	OPT_CHARS,   /* char[max]: copied */
+	OPT_SUBNET,  /* struct stack_config's address plan */
+	OPT_PREFIX6, /* the IPv6 one */
+	OPT_DNS,     /* one more resolver of struct stack_config */
+	OPT_ENV,     /* one more NAME=VALUE */
+	OPT_ALLOW,   /* one more rule of struct policy_list */
 	OPT_DENY,
 	OPT_GATEWAY_PORTS, /* of struct policy_list */
 };

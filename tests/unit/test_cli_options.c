@@ -115,6 +115,28 @@ static void subnet_sets_the_whole_address_plan(void **state)
 		assert_int_equal(PARSE(&o, "--subnet", bad[i]), -EINVAL);
 }
 
+static void prefix6_sets_the_whole_address_plan(void **state)
+{
+	static const char *const bad[] = { "fd00::",	  "fd00::/48", "fd00::1/64", "fd00::/064",
+					   "10.0.2.0/64", "/64",       "fd00:::/64", "fd00::/64x" };
+	struct run_options o;
+	struct ipaddr want;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--prefix6", "fd12:3456:789a:1::/64", "--ipv6", "off"), 0);
+	assert_false(o.stack.ip6);
+	assert_int_equal(ipaddr_parse("fd12:3456:789a:1::", &want), 0);
+	assert_true(ipaddr_equal(&o.stack.prefix6, &want));
+	assert_int_equal(ipaddr_parse("fd12:3456:789a:1::2", &want), 0);
+	assert_true(ipaddr_equal(&o.stack.gateway6, &want));
+	assert_int_equal(ipaddr_parse("fd12:3456:789a:1::3", &want), 0);
+	assert_true(ipaddr_equal(&o.stack.dns6, &want));
+	assert_int_equal(ipaddr_parse("fd12:3456:789a:1::15", &want), 0);
+	assert_true(ipaddr_equal(&o.stack.guest6, &want));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(PARSE(&o, "--prefix6", bad[i]), -EINVAL);
+}
+
 static void resolvers_of_both_families_add_up(void **state)
 {
 	static const char *const bad[] = { "1.2.3",  "1.2.3.4:0", "1.2.3.4:65536", "1.2.3.4:x",
@@ -333,6 +355,7 @@ int main(void)
 		cmocka_unit_test(command_is_all_that_follows_two_dashes),
 		cmocka_unit_test(sizes_have_units_and_limits),
 		cmocka_unit_test(subnet_sets_the_whole_address_plan),
+		cmocka_unit_test(prefix6_sets_the_whole_address_plan),
 		cmocka_unit_test(resolvers_of_both_families_add_up),
 		cmocka_unit_test(environment_adds_up_in_order),
 		cmocka_unit_test(rules_keep_their_order),
