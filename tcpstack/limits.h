@@ -83,7 +83,7 @@
  * (measured from 128 KiB to 4 MiB), or what 10 Gbit/s need over the guest's
  * round trip if that is more.
  */
-#define LIMIT_TCP_WINDOW_NEAR	    (256U << 10)
+#define LIMIT_TCP_WINDOW_NEAR	    (512U << 10)
 #define LIMIT_TCP_LINK_BYTES_PER_US 1250ULL
 
 /* Frames of the guest held across cycles; the rest of a stalled flow moves to the arena. */

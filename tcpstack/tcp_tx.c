@@ -17,7 +17,7 @@
  * However much the socket takes, the window is no larger than the link to the
  * guest needs (near_window()). The guest cycles through as much memory as we let
  * it send, and what is cycled through should still be in the cache when the
- * kernel copies it: with 256 KiB a copied GB costs half the CPU time of 4 MiB.
+ * kernel copies it: with up to 512 KiB a copied GB costs half the CPU time of 4 MiB.
  *
  * The parking part is what keeps the estimate honest. While nothing is parked the
  * window stays open by at least LIMIT_TCP_PARK_BYTES, so a guest with more to
