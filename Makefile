@@ -228,15 +228,18 @@ format:			## rewrite the sources in the house style
 	$(Q)clang-format -i $(SOURCES)
 
 install: all		## install under $(prefix) (DESTDIR is honoured)
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(prefix)/share/sluice
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 \
+		$(DESTDIR)$(prefix)/share/sluice
 	install -m 755 $(SLUICE) $(DESTDIR)$(bindir)/sluice
 	for m in $(wildcard docs/man/*.1); do install -m 644 $$m $(DESTDIR)$(mandir)/man1/; done
+	for m in $(wildcard docs/man/*.5); do install -m 644 $$m $(DESTDIR)$(mandir)/man5/; done
 	for f in vmlinuz initramfs.cpio.gz; do [ ! -f $(B)/guest/$$f ] || \
 		install -m 644 $(B)/guest/$$f $(DESTDIR)$(prefix)/share/sluice/; done
 
 uninstall:		## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/sluice
 	rm -f $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(wildcard docs/man/*.1)))
+	rm -f $(addprefix $(DESTDIR)$(mandir)/man5/,$(notdir $(wildcard docs/man/*.5)))
 	rm -rf $(DESTDIR)$(prefix)/share/sluice
 
 clean:			## remove what was built

@@ -278,6 +278,15 @@ static int set_chars(const struct option_def *d, char *v, const char *arg, char 
 }
 
 /**
+ * option_repeats() - does each further argument add to the ones before?
+ */
+bool option_repeats(const struct option_def *d)
+{
+	return d->type == OPT_DNS || d->type == OPT_ENV || d->type == OPT_ALLOW ||
+	       d->type == OPT_DENY;
+}
+
+/**
  * option_set() - read one option's argument into its field
  * @arg:	NULL = none was given
  * @why:	on failure, one line that names the option
@@ -337,6 +346,8 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		return add_dns(d, field(d, o), text, why, why_len);
 	case OPT_ENV:
 		return add_env(d, o, text, why, why_len);
+	case OPT_CONFIG:
+		break; /* read by run_options_parse() */
 	case OPT_ALLOW:
 	case OPT_DENY:
 		return add_rule(d, field(d, o), text, why, why_len);
@@ -419,6 +430,7 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 		break;
 	case OPT_FLAG:
 	case OPT_OPTIONAL:
+	case OPT_CONFIG:
 	case OPT_DNS:
 	case OPT_ENV:
 	case OPT_ALLOW:

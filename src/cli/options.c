@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/base/base.h"
+#include "src/cli/config.h"
 #include "src/cli/options.h"
 #include "tcpstack/limits.h"
 
@@ -106,6 +107,8 @@ const struct option_def option_table[] = {
 	{ "timeout", "SECONDS", "command.timeout", "end the guest after so long, 0 is never", RUN,
 	  OPT_U32, FIELD(timeout), 0, 10000000, NULL },
 	{ .commands = BOTH, .help = "Sluice" },
+	{ "config", "FILE", NULL, "options from a file of JSON; those given here count over them",
+	  BOTH, OPT_CONFIG, 0, 0, 0, NULL },
 	{ "stats", "[=FILE]", "stats", "at the end, a table on standard error or JSON in FILE",
 	  BOTH, OPT_OPTIONAL, FIELD(stats), 0, 0, NULL },
 	{ "alloc-report", "[=FILE]", "alloc_report",
@@ -119,6 +122,8 @@ const struct option_def option_table[] = {
 	  OPT_FLAG, FIELD(force), 0, 0, NULL },
 	{ "help", NULL, NULL, "this text", BOTH, OPT_FLAG, FIELD(help), 0, 0, NULL },
 };
+
+const size_t option_rows = ARRAY_SIZE(option_table);
 
 /**
  * run_options_defaults() - what holds where the user says nothing
@@ -141,6 +146,7 @@ void run_options_defaults(struct run_options *o)
  */
 void run_options_free(struct run_options *o)
 {
+	config_free(o);
 	policy_list_free(&o->policy);
 }
 
@@ -164,24 +170,14 @@ static const struct option_def *find(enum command command, const char *name, siz
 	return NULL;
 }
 
-/**
- * run_options_parse() - read a command line into @o
- * @o:		defaults; on failure half changed
- * @command:	whose options
- * @argc, @argv:	what follows the command's name
- * @why:	on failure, one line
- *
- * Options end at "--"; what follows is the command. Main thread.
- *
- * Return: 0 or -EINVAL
- */
-int run_options_parse(struct run_options *o, enum command command, int argc, char **argv, char *why,
-		      size_t why_len)
+/* One way through the words: for the configuration file, or for all other options. */
+static int walk(struct run_options *o, enum command command, int argc, char **argv, bool config,
+		char *why, size_t why_len)
 {
 	for (int i = 0; i < argc; i++) {
 		const char *name = argv[i], *value;
 		const struct option_def *d;
-		int err;
+		int err = 0;
 
 		if (strcmp(name, "--") == 0) {
 			o->command = i + 1 < argc ? argv + i + 1 : NULL;
@@ -205,13 +201,42 @@ int run_options_parse(struct run_options *o, enum command command, int argc, cha
 			value++;
 		else if (d->arg && d->type != OPT_OPTIONAL && i + 1 < argc)
 			value = argv[++i];
+		if (config != (d->type == OPT_CONFIG))
+			continue;
 		err = option_set(d, o, value, why, why_len);
+		if (err == 0 && config)
+			err = config_load(o, command, value, why, why_len);
 		if (err < 0)
 			return err;
 		if (o->help)
 			return 0;
 	}
 	return 0;
+}
+
+/**
+ * run_options_parse() - read a command line, and the configuration file that it names
+ * @o:		defaults; on failure half changed
+ * @command:	whose options
+ * @argc, @argv:	what follows the command's name
+ * @why:	on failure, one line
+ *
+ * Options end at "--"; what follows is the command. Wherever --config stands, its
+ * file is read first, so that the command line counts over it. config_free() gives
+ * back what @o then refers to. Main thread.
+ *
+ * Return: 0 or -EINVAL
+ */
+int run_options_parse(struct run_options *o, enum command command, int argc, char **argv, char *why,
+		      size_t why_len)
+{
+	int err = walk(o, command, argc, argv, true, why, why_len);
+
+	if (err == 0)
+		err = walk(o, command, argc, argv, false, why, why_len);
+	if (err < 0)
+		config_free(o);
+	return err;
 }
 
 /* Text from column @indent on, broken at spaces before column 80; @at is where we stand. */

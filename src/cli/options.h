@@ -44,6 +44,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @help:		--help was given: nothing else counts
  * @socket:		of vhost-user: where the front-end connects
  * @once:		of vhost-user: end with the first front-end
+ * @config_strings:	what a configuration file's strings lie in; see config.h
  * @control:		where the control socket listens, NULL = there is none
  * @env, @nenv:		NAME=VALUE for the command
  * @command:		NULL-terminated, NULL = a shell on the console
@@ -69,6 +70,7 @@ struct run_options {
 	const char *socket;
 	bool once;
 	const char *control;
+	struct json_t *config_strings;
 	const char *env[RUN_ENV_MAX];
 	uint32_t nenv;
 	char *const *command;
@@ -95,6 +97,7 @@ enum option_type {
 	OPT_ALLOW,   /* one more rule of struct policy_list */
 	OPT_DENY,
 	OPT_GATEWAY_PORTS, /* of struct policy_list */
+	OPT_CONFIG,	   /* a file that is read before all other options */
 };
 
 /**
@@ -121,6 +124,7 @@ struct option_def {
 
 /* options.c */
 extern const struct option_def option_table[];
+extern const size_t option_rows;
 void run_options_defaults(struct run_options *o);
 void run_options_free(struct run_options *o);
 int run_options_parse(struct run_options *o, enum command command, int argc, char **argv, char *why,
@@ -128,6 +132,7 @@ int run_options_parse(struct run_options *o, enum command command, int argc, cha
 void run_options_help(enum command command, FILE *out);
 
 /* option_values.c */
+bool option_repeats(const struct option_def *d);
 int option_set(const struct option_def *d, struct run_options *o, const char *arg, char *why,
 	       size_t why_len);
 void option_show(const struct option_def *d, const struct run_options *o, char *buf, size_t len);
