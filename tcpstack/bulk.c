@@ -5,10 +5,10 @@
  * Theory of operation: in the good case a frame is put, sent and released
  * within one cycle, and its bytes are copied once, by the kernel. When the
  * socket is full the rest stays where it is, so nothing is copied for a short
- * stall either. Only what exceeds the bounds of held frames (a stalled flow
- * must not pin the guest's ring) moves to arena buffers, packed, and gives its
- * tokens back. A put that finds neither room refuses the frame whole; the guest
- * was not told that we have it and will send it again.
+ * stall either. What exceeds the bounds of held frames (a stalled flow must not
+ * pin the guest's ring), and all of it when the stall lasts, moves to arena
+ * buffers, packed, and gives its tokens back. A put that finds neither room refuses the frame
+ * whole; the guest was not told that we have it and will send it again.
  */
 #include "tcpstack/bulk.h"
 
@@ -304,14 +304,8 @@ static bool seg_to_arena(struct bulk *b, struct bulk_queue *q, struct bulk_seg *
 	return true;
 }
 
-/**
- * bulk_park() - the socket is full: hold no more frames than the bounds allow
- *
- * The first LIMIT_TCP_HELD_FLOW frames stay where they are, as far as
- * LIMIT_TCP_HELD_ALL of the whole stack permits; the others' bytes move to the
- * arena while it has room. What finds none stays held: nothing taken is dropped.
- */
-void bulk_park(struct bulk *b, struct bulk_queue *q)
+/* Frames behind the first @keep move to the arena while it has room. */
+static void keep_frames(struct bulk *b, struct bulk_queue *q, uint32_t keep)
 {
 	struct dlist *n, *tmp;
 	uint32_t kept = 0;
@@ -321,13 +315,56 @@ void bulk_park(struct bulk *b, struct bulk_queue *q)
 
 		if (seg->buf)
 			continue;
-		if (kept < LIMIT_TCP_HELD_FLOW && b->frames <= LIMIT_TCP_HELD_ALL) {
+		if (kept < keep && b->frames <= LIMIT_TCP_HELD_ALL) {
 			kept++;
 			continue;
 		}
 		if (!seg_to_arena(b, q, seg))
 			break;
 	}
+}
+
+/**
+ * bulk_park() - the socket is full: hold no more frames than the bounds allow
+ *
+ * The first LIMIT_TCP_HELD_FLOW frames stay where they are, as far as
+ * LIMIT_TCP_HELD_ALL of the whole stack permits; the others' bytes move to the
+ * arena while it has room. What finds none stays held: nothing taken is dropped.
+ */
+void bulk_park(struct bulk *b, struct bulk_queue *q)
+{
+	keep_frames(b, q, LIMIT_TCP_HELD_FLOW);
+}
+
+/**
+ * bulk_own() - the socket stays full: hold no frame, as far as the arena has room
+ */
+void bulk_own(struct bulk *b, struct bulk_queue *q)
+{
+	keep_frames(b, q, 0);
+}
+
+/**
+ * bulk_held_bytes() - pending bytes that the guest may still have to send again
+ *
+ * From the first that lies in a frame of the guest to the end of the queue. What
+ * is before it lies in our memory and can be ACKed: it will not get lost.
+ */
+uint32_t bulk_held_bytes(const struct bulk_queue *q)
+{
+	uint32_t left = q->bytes;
+	struct dlist *n;
+
+	if (q->frames == 0)
+		return 0;
+	dlist_for_each (n, &q->pending) {
+		const struct bulk_seg *seg = bulk_seg_of(n);
+
+		if (!seg->buf)
+			break;
+		left -= seg->len - seg->done;
+	}
+	return left;
 }
 
 /**

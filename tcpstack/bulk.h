@@ -197,6 +197,8 @@ enum bulk_verdict bulk_put(struct bulk *b, struct bulk_queue *q, const struct tx
 			   uint32_t off, uint32_t len, bool may_hold);
 ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offered);
 void bulk_park(struct bulk *b, struct bulk_queue *q);
+void bulk_own(struct bulk *b, struct bulk_queue *q);
+uint32_t bulk_held_bytes(const struct bulk_queue *q);
 void bulk_fin_sent(struct bulk_queue *q);
 bool bulk_end(struct bulk *b, struct bulk_queue *q, int fd);
 uint32_t bulk_drop_frames(struct bulk *b, struct bulk_queue *q);

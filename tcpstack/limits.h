@@ -90,6 +90,13 @@
 #define LIMIT_TCP_HELD_FLOW 16
 #define LIMIT_TCP_HELD_ALL  64 /* a quarter of the usual ring of 256 */
 
+/*
+ * How long a socket stays full before the guest's frames are copied, given back
+ * and ACKed. Half of 200 ms, the shortest time after which a Linux guest sends
+ * again what was not ACKed (TCP_RTO_MIN).
+ */
+#define LIMIT_TCP_STALL_NS 100000000ULL
+
 /* Records of collected segments (one for each frame of a batch), and arena copies. */
 #define LIMIT_TCP_SEGMENTS	 1024
 #define LIMIT_TCP_SEGMENTS_COPY	 256 /* of them, left for arena copies */

@@ -49,11 +49,15 @@ static uint64_t next_deadline(const struct tcp_flow *fl)
 		return fl->f.opened_ns + LIMIT_TCP_CONNECT_NS;
 	if (fl->state == TS_TIME_WAIT)
 		return fl->rto_at;
-	at = fl->f.used_ns + (is_half_closed(fl) ? LIMIT_TCP_IDLE_HALF_NS : LIMIT_TCP_IDLE_NS);
+	/* Bytes that were ACKed are waited with as long as the host may take to read. */
+	at = fl->f.used_ns +
+	     (is_half_closed(fl) && !fl->tx.bytes ? LIMIT_TCP_IDLE_HALF_NS : LIMIT_TCP_IDLE_NS);
 	if (fl->rto_at)
 		at = MIN(at, fl->rto_at);
 	if (fl->retry_at)
 		at = MIN(at, fl->retry_at);
+	if (fl->stall_at)
+		at = MIN(at, fl->stall_at);
 	return at;
 }
 
@@ -190,7 +194,7 @@ static enum tcp_step take_events(struct tcp *t, struct tcp_flow *fl)
 	fl->rx_rdhup |= !!(events & EPOLLRDHUP);
 	fl->rx_urgent |= !!(events & EPOLLPRI);
 	if (events & EPOLLOUT)
-		fl->tx_blocked = false;
+		tcp_tx_writable(fl);
 	if (!(events & EPOLLERR))
 		return STEP_IDLE;
 	tcp_syscall(t);
@@ -242,6 +246,8 @@ static bool timed_out(struct tcp *t, struct tcp_flow *fl, uint64_t now)
 		fl->retry_at = 0;
 		return false;
 	}
+	if (fl->stall_at && now >= fl->stall_at)
+		return false;
 	if (!fl->rto_at || now < fl->rto_at) {
 		tcp_abort(t, fl, true); /* idle */
 		return true;

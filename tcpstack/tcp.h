@@ -117,8 +117,10 @@ enum tcp_state { TS_CONNECTING, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT };
  * @timer:	one for all deadlines below; fires at the earliest or before
  *
  * @rcv_nxt:	next byte expected; all before it was collected
- * @rcv_taken:	the ACK we send: bytes that the host's kernel took
+ * @rcv_taken:	the ACK we send: bytes that the host's kernel took or that lie in
+ *		our memory, and no more
  * @rcv_edge:	right edge of the window that we ever offered; never moves left
+ * @rcv_told:	as much of @rcv_edge as the guest was told
  * @room:	what the socket will still take, by the last measurement
  * @room_full:	the window offered right after it
  * @fill:	payload that fits in a byte of SO_SNDBUF, in 1/256
@@ -132,6 +134,8 @@ enum tcp_state { TS_CONNECTING, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT };
  *		never a retransmitted one)
  * @rto_at:	retransmission, persist or TIME-WAIT deadline; 0 = none
  * @retry_at:	after a passing error of the host; 0 = none
+ * @stall_at:	when the guest's frames are given back, should the socket still be
+ *		full; 0 = not
  */
 struct tcp_flow {
 	struct flow f;
@@ -142,7 +146,7 @@ struct tcp_flow {
 	struct early_queue early;
 
 	/* From the guest. */
-	uint32_t irs, rcv_nxt, rcv_taken, rcv_edge;
+	uint32_t irs, rcv_nxt, rcv_taken, rcv_edge, rcv_told;
 	uint32_t room, room_full;
 	uint16_t fill;
 	uint8_t rcv_scale;
@@ -170,6 +174,7 @@ struct tcp_flow {
 	bool rx_starved; /* waits for guest buffers */
 	bool rx_behind;	 /* the last discard left bytes behind it in the socket */
 	bool tx_blocked; /* the socket was full: EPOLLOUT will come */
+	bool tx_stalled; /* ... for long: no frame of the guest is held any more */
 	bool retransmit; /* the segment at snd_una, out of turn */
 	bool recovering; /* between fast retransmit and @recover */
 	bool rtt_running;
@@ -184,7 +189,7 @@ struct tcp_flow {
 	uint32_t rtt_seq;
 	uint64_t rtt_start;
 	uint64_t srtt, rttvar, rto, rtt_min; /* nanoseconds */
-	uint64_t rto_at, retry_at, timer_at;
+	uint64_t rto_at, retry_at, stall_at, timer_at;
 };
 
 struct tcp {
@@ -258,6 +263,7 @@ void tcp_connect_timeout(struct tcp *t, struct tcp_flow *fl);
 /* tcp_tx.c */
 enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl);
 void tcp_tx_offer_first(struct tcp_flow *fl);
+void tcp_tx_writable(struct tcp_flow *fl);
 void tcp_tx_port_down(struct tcp *t, struct tcp_flow *fl);
 
 /* tcp_early.c */

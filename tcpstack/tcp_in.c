@@ -159,8 +159,9 @@ static enum tx_verdict payload_input(struct tcp *t, struct tcp_flow *fl, const s
 		fin = false;
 	}
 	if (len) {
-		bool may_hold = !fl->tx_blocked || (fl->tx.frames < LIMIT_TCP_HELD_FLOW &&
-						    t->bulk.frames < LIMIT_TCP_HELD_ALL);
+		bool may_hold = !fl->tx_blocked ||
+				(!fl->tx_stalled && fl->tx.frames < LIMIT_TCP_HELD_FLOW &&
+				 t->bulk.frames < LIMIT_TCP_HELD_ALL);
 
 		verdict = bulk_put(&t->bulk, &fl->tx, pkt->frame, off, len, may_hold);
 		if (verdict == BULK_FULL) {

@@ -30,6 +30,7 @@ static uint16_t window_field(struct tcp_flow *fl)
 
 	if (seq_gt(edge, fl->rcv_edge))
 		fl->rcv_edge = edge;
+	fl->rcv_told = edge;
 	return (uint16_t)field;
 }
 

@@ -4,7 +4,15 @@
  *
  * Theory of operation. Once a cycle each flow that received payload offers all
  * of it to its socket in one call. What the kernel takes is ACKed in the same
- * cycle; the rest stays parked until EPOLLOUT, and is neither dropped nor ACKed.
+ * cycle; the rest stays parked until EPOLLOUT.
+ *
+ * Nothing that is parked is dropped, but it is ACKed only when it is ours: while it
+ * lies in the guest's frames the guest may have to send it again. After a stall of
+ * LIMIT_TCP_STALL_NS, or when there is a hole to be reported behind it, all of it
+ * moves to the arena, as far as that has room, and is ACKed there. So a guest sees
+ * what a plain peer that does not read would show it: ACKs and a shut window, for
+ * as long as it takes. Should the host then reset the connection, the guest is
+ * reset too; as with any peer, an ACK promises no more than an honest try.
  *
  * The window is what the socket will still take plus what we are willing to
  * park, less what is parked. The socket's part is an estimate: SO_SNDBUF counts
@@ -57,6 +65,8 @@ static void blocked(struct tcp *t, struct tcp_flow *fl)
 {
 	uint32_t size, used;
 
+	if (!fl->tx_stalled && !fl->stall_at)
+		fl->stall_at = tcp_now(t) + LIMIT_TCP_STALL_NS;
 	fl->tx_blocked = true;
 	fl->room = 0;
 	bulk_park(&t->bulk, &fl->tx);
@@ -93,7 +103,7 @@ static void offer_window(struct tcp *t, struct tcp_flow *fl)
 	uint32_t left = fl->rcv_edge - fl->rcv_nxt;
 	uint32_t parked = fl->tx.bytes;
 	uint32_t max = (65535U << fl->rcv_scale) - (fl->rcv_nxt - fl->rcv_taken);
-	uint32_t wnd, gain;
+	uint32_t wnd, gain, told;
 
 	if (fl->guest_fin)
 		return;
@@ -109,8 +119,9 @@ static void offer_window(struct tcp *t, struct tcp_flow *fl)
 	if (left + gain < MIN((uint32_t)t->st->cfg.mtu, LIMIT_TCP_PARK_BYTES / 2))
 		gain = 0;
 	fl->rcv_edge += gain;
-	/* The guest may stand at the old edge, waiting for this. */
-	if (gain && left < LIMIT_TCP_PARK_BYTES / 4)
+	/* The guest may stand at the old edge, waiting for this: it knows of less than half. */
+	told = seq_gt(fl->rcv_told, fl->rcv_nxt) ? fl->rcv_told - fl->rcv_nxt : 0;
+	if (gain && told < (left + gain) / 2)
 		fl->acks_due = MAX(fl->acks_due, 1);
 }
 
@@ -135,10 +146,8 @@ static int send_pending(struct tcp *t, struct tcp_flow *fl)
 	}
 	n = before - fl->tx.bytes;
 	if (n) {
-		fl->rcv_taken += n;
 		fl->room -= MIN(fl->room, n);
 		fl->f.tx_bytes += n;
-		fl->acks_due = MAX(fl->acks_due, 1);
 		counter_add(&t->st->n.tcp_tx_payload, n);
 	}
 	if (ret == -EAGAIN) {
@@ -150,6 +159,40 @@ static int send_pending(struct tcp *t, struct tcp_flow *fl)
 		return 0;
 	}
 	return ret < 0 ? (int)ret : 0;
+}
+
+/* The guest's frames go back when it has waited for them long enough. */
+static void own_parked(struct tcp *t, struct tcp_flow *fl)
+{
+	bool long_enough = fl->stall_at && tcp_now(t) >= fl->stall_at;
+
+	if (!fl->tx_blocked || !(long_enough || !dlist_empty(&fl->early.list)))
+		return;
+	bulk_own(&t->bulk, &fl->tx);
+	fl->tx_stalled = true;
+	/* What found no room tries again. */
+	fl->stall_at = fl->tx.frames ? tcp_now(t) + LIMIT_TCP_STALL_NS : 0;
+}
+
+/* ACK what will not get lost any more; the FIN with the last byte before it. */
+static void acknowledge(struct tcp_flow *fl)
+{
+	uint32_t held = bulk_held_bytes(&fl->tx);
+	uint32_t taken = fl->rcv_nxt - held - (held && fl->guest_fin);
+
+	if (!seq_gt(taken, fl->rcv_taken))
+		return;
+	fl->rcv_taken = taken;
+	fl->acks_due = MAX(fl->acks_due, 1);
+}
+
+/**
+ * tcp_tx_writable() - the socket was full and takes bytes again
+ */
+void tcp_tx_writable(struct tcp_flow *fl)
+{
+	fl->tx_blocked = fl->tx_stalled = false;
+	fl->stall_at = 0;
 }
 
 /**
@@ -177,7 +220,7 @@ enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
 		return STEP_GONE;
 	}
 	if (fl->guest_fin && !fl->guest_fin_done && !fl->tx.bytes) {
-		/* ACKed only now: all before it is in the kernel's hands (H31, H32). */
+		/* All before it is in the kernel's hands (H31, H32). */
 		tcp_syscall(t);
 		if (shutdown(fl->f.fd, SHUT_WR)) {
 			tcp_abort(t, fl, true);
@@ -185,9 +228,9 @@ enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
 		}
 		bulk_fin_sent(&fl->tx);
 		fl->guest_fin_done = true;
-		fl->rcv_taken = fl->rcv_nxt;
-		fl->acks_due = MAX(fl->acks_due, 1);
 	}
+	own_parked(t, fl);
+	acknowledge(fl);
 	offer_window(t, fl);
 	return STEP_IDLE;
 }

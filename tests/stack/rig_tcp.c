@@ -159,8 +159,11 @@ static void got_ack(struct rig_conn *c, const struct rig_pkt *p)
 	check_sack(c, p);
 	c->snd_una = p->ack;
 	c->edge = edge;
-	if (before(c->snd_nxt, p->ack))
+	if (before(c->snd_nxt, p->ack)) {
+		/* Gone back, and then ACKed beyond: the stream goes on from there. */
+		c->tx_bytes += p->ack - c->snd_nxt - (c->fin_sent && p->ack == c->snd_max);
 		c->snd_nxt = p->ack;
+	}
 }
 
 /* What came early and is now in turn. */

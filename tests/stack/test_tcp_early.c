@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest to host over a link that loses, doubles and reorders: SACK, and its bounds. */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/upload_rig.h"
 
 #include <unistd.h>
 
@@ -9,34 +9,11 @@
 
 #define MSS 1460U
 
-#define COUNT(r, name) counter_get(&stack_counters(rig_stack(r))->name)
-
-struct up {
-	struct rig *r;
-	struct rig_conn c;
-	int lfd, fd;
-	uint64_t got;
-};
-
-static void up_open(struct up *u, bool sack)
+static void open_with(struct up *u, bool sack)
 {
-	struct rig_config cfg;
-	uint16_t port;
-
-	rig_config_defaults(&cfg);
-	u->r = rig_new(&cfg);
-	u->lfd = rig_listen(&port);
-	u->got = 0;
-	rig_conn_init(&u->c, u->r, 40000, port);
+	up_start(u, NULL);
 	u->c.sack = sack;
-	u->fd = rig_conn_open(&u->c, u->lfd);
-}
-
-static void up_end(struct up *u)
-{
-	close(u->fd);
-	close(u->lfd);
-	rig_free(u->r);
+	up_open(u);
 }
 
 /* Bytes [@from, @to) of the stream, wherever the sending has come to. */
@@ -87,7 +64,7 @@ static void latest_block_comes_first(void **state)
 	(void)state;
 	struct up u;
 
-	up_open(&u, true);
+	open_with(&u, true);
 	send_part(&u.c, 100, 200);
 	cycle(&u);
 	BLOCKS(&u, { 100, 200 });
@@ -118,7 +95,7 @@ static void duplicate_is_reported_once(void **state)
 	(void)state;
 	struct up u;
 
-	up_open(&u, true);
+	open_with(&u, true);
 	send_part(&u.c, 0, 100);
 	cycle(&u);
 	assert_int_equal(u.c.last.sack_count, 0);
@@ -142,7 +119,7 @@ static void no_sack_where_it_was_not_permitted(void **state)
 	(void)state;
 	struct up u;
 
-	up_open(&u, false);
+	open_with(&u, false);
 	assert_false(u.c.peer_sack);
 	u.c.acks = 0;
 	for (uint32_t i = 1; i < 10; i++)
@@ -161,7 +138,7 @@ static void overlaps_are_trimmed(void **state)
 	(void)state;
 	struct up u;
 
-	up_open(&u, true);
+	open_with(&u, true);
 	send_part(&u.c, 1000, 2000);
 	send_part(&u.c, 3000, 4000);
 	send_part(&u.c, 500, 3500);
@@ -182,7 +159,7 @@ static void nothing_is_kept_beyond_the_window(void **state)
 	struct up u;
 	uint32_t edge;
 
-	up_open(&u, true);
+	open_with(&u, true);
 	send_part(&u.c, 0, 100);
 	cycle(&u);
 	edge = u.c.edge - u.c.iss - 1;
@@ -198,7 +175,7 @@ static void early_fin_waits_for_the_hole(void **state)
 	(void)state;
 	struct up u;
 
-	up_open(&u, true);
+	open_with(&u, true);
 	send_part(&u.c, 100, 200);
 	rig_conn_fin(&u.c);
 	cycle(&u);
@@ -217,7 +194,7 @@ static void early_bytes_outlive_the_driver(void **state)
 	(void)state;
 	struct up u;
 
-	up_open(&u, true);
+	open_with(&u, true);
 	send_part(&u.c, 1000, 2000);
 	cycle(&u);
 	rig_detach(u.r);
@@ -234,7 +211,7 @@ static void holes_are_bounded(void **state)
 	struct up u;
 	uint32_t total = 3 * LIMIT_TCP_EARLY_FLOW;
 
-	up_open(&u, true);
+	open_with(&u, true);
 	for (uint32_t i = 1; i < total; i += 2)
 		send_part(&u.c, i, i + 1);
 	cycle(&u);

@@ -395,6 +395,31 @@ static void parking_bounds_what_is_held(void **state)
 	assert_memory_equal(sink, fx.bytes, 101000);
 }
 
+/* Owning: no frame is left but those for which the arena has no room; only they are held. */
+static void what_is_owned_is_held_no_more(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(put(1000, 1, true), BULK_HELD);
+	send_all(1500);
+	assert_int_equal(bulk_held_bytes(&fx.q), 98500);
+	bulk_own(&fx.b, &fx.q);
+	assert_int_equal(fx.q.frames, 0);
+	assert_int_equal(bulk_held_bytes(&fx.q), 0);
+	assert_int_equal(put(1000, 1, true), BULK_HELD);
+	assert_int_equal(put(1000, 1, true), BULK_HELD);
+	assert_int_equal(bulk_held_bytes(&fx.q), 2000);
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(put(1000, 1, true), BULK_HELD);
+	bulk_own(&fx.b, &fx.q);
+	assert_true(fx.q.frames > 0);
+	assert_int_equal(bulk_held_bytes(&fx.q), 1000 * fx.q.frames);
+	while (fx.q.bytes)
+		send_all(MIN(fx.q.bytes, 777));
+	assert_int_equal(bulk_held_bytes(&fx.q), 0);
+	assert_memory_equal(sink, fx.bytes, sunk);
+}
+
 /* Without a slot nothing is taken, and what was taken stays whole. */
 static void full_is_refused_whole(void **state)
 {
@@ -451,6 +476,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(abandoning_takes_all_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_pieces_are_copied, setup, teardown),
 		cmocka_unit_test_setup_teardown(parking_bounds_what_is_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_owned_is_held_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(full_is_refused_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(records_are_left_for_copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(dropping_frames_keeps_the_copies_in_front, setup,
