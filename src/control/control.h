@@ -47,6 +47,7 @@ struct control;
  * @queue:	counters of queue @q (enum vnet_queue), or NULL; may be NULL itself
  * @shutdown:	end the program in an orderly way
  * @ctx:	handed to both
+ * @stall_ns:	0 = CTL_STALL_NS
  */
 struct control_config {
 	const char *path;
@@ -58,6 +59,7 @@ struct control_config {
 	const struct vq_counters *(*queue)(void *ctx, unsigned int q);
 	void (*shutdown)(void *ctx);
 	void *ctx;
+	uint64_t stall_ns;
 };
 
 /* server.c */

@@ -294,6 +294,7 @@ static void on_client(void *ctx, uint32_t events)
 static void on_timer(void *ctx, uint32_t events)
 {
 	struct control *c = ctx;
+	uint64_t stall = c->cfg.stall_ns ? c->cfg.stall_ns : CTL_STALL_NS;
 	uint64_t now = clock_now_ns(), ticks;
 	bool slow = false;
 
@@ -305,7 +306,7 @@ static void on_timer(void *ctx, uint32_t events)
 
 		if (!cl || !waiting(cl))
 			continue;
-		if (now - cl->progress_ns >= CTL_STALL_NS)
+		if (now - cl->progress_ns >= stall)
 			cut_off(cl, "it does not read its answers");
 		else
 			slow = true;

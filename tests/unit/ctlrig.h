@@ -21,6 +21,7 @@ struct ctlrig {
 	struct net_worker *w;
 	struct control *c;
 	unsigned int shutdowns;
+	uint64_t stall_ns; /* of control_config; kept by ctlrig_begin() */
 };
 
 static void ctlrig_shutdown(void *ctx)
@@ -40,9 +41,10 @@ static inline void ctlrig_begin(struct ctlrig *r, const char *path, struct io_lo
 		.loop = loop,
 		.shutdown = ctlrig_shutdown,
 		.ctx = r,
+		.stall_ns = r->stall_ns,
 	};
 
-	memset(r, 0, sizeof(*r));
+	r->shutdowns = 0;
 	memset(&wc, 0, sizeof(wc));
 	stack_config_defaults(&wc.stack);
 	memcpy(wc.net.mac, wc.stack.guest_mac, 6);
