@@ -148,9 +148,16 @@
 #define LIMIT_TCP_RTO_MIN_NS  300000000ULL
 #define LIMIT_TCP_RTO_INIT_NS 1000000000ULL
 #define LIMIT_TCP_RTO_MAX_NS  60000000000ULL
-#define LIMIT_TCP_RETRIES     15 /* then the flow is reset; Linux' tcp_retries2 */
-#define LIMIT_TCP_SYN_RETRIES 5	 /* of the SYN-ACK; Linux' tcp_synack_retries */
-#define LIMIT_TCP_DUPACKS     3	 /* RFC 5681 3.2 */
+#define LIMIT_TCP_SYN_RETRIES 5 /* of the SYN-ACK; Linux' tcp_synack_retries */
+#define LIMIT_TCP_DUPACKS     3 /* RFC 5681 3.2 */
+
+/*
+ * R2 of RFC 9293 3.8.3: how long a guest may answer nothing at all before its flow is
+ * reset. The link cannot fail without us, so a silent guest is a paused one, and may be
+ * so for an hour; a dead one takes its flows along when the driver goes. So a flow with
+ * bytes under way lives as long as an idle one. (Linux: 15 minutes.)
+ */
+#define LIMIT_TCP_SILENT_NS LIMIT_TCP_IDLE_NS
 
 /* Longer than the kernel tries by itself (tcp_syn_retries 6: 127 s). */
 #define LIMIT_TCP_CONNECT_NS 130000000000ULL

@@ -35,9 +35,11 @@ static struct tcp_flow *flow_of_timer(struct timer *timer)
 	return container_of(timer, struct tcp_flow, timer);
 }
 
+/* One side has closed, and nothing is on its way to the other. */
 static bool is_half_closed(const struct tcp_flow *fl)
 {
-	return fl->guest_fin || fl->host_eof;
+	return (fl->guest_fin || fl->host_eof) && !fl->tx.bytes && fl->snd_una == fl->snd_max &&
+	       !tcp_rx_wants(fl);
 }
 
 /* The next time at which something is due. */
@@ -49,9 +51,7 @@ static uint64_t next_deadline(const struct tcp_flow *fl)
 		return fl->f.opened_ns + LIMIT_TCP_CONNECT_NS;
 	if (fl->state == TS_TIME_WAIT)
 		return fl->rto_at;
-	/* Bytes that were ACKed are waited with as long as the host may take to read. */
-	at = fl->f.used_ns +
-	     (is_half_closed(fl) && !fl->tx.bytes ? LIMIT_TCP_IDLE_HALF_NS : LIMIT_TCP_IDLE_NS);
+	at = fl->f.used_ns + (is_half_closed(fl) ? LIMIT_TCP_IDLE_HALF_NS : LIMIT_TCP_IDLE_NS);
 	if (fl->rto_at)
 		at = MIN(at, fl->rto_at);
 	if (fl->retry_at)

@@ -133,6 +133,7 @@ enum tcp_state { TS_CONNECTING, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT };
  * @rtt_seq, @rtt_start:	the segment being timed, RFC 6298 (Karn: one at a time,
  *		never a retransmitted one)
  * @rto_at:	retransmission, persist or TIME-WAIT deadline; 0 = none
+ * @silent_since:	first timeout since the guest was heard, while @retries
  * @retry_at:	after a passing error of the host; 0 = none
  * @stall_at:	when the guest's frames are given back, should the socket still be
  *		full; 0 = not
@@ -189,6 +190,7 @@ struct tcp_flow {
 	uint32_t rtt_seq;
 	uint64_t rtt_start;
 	uint64_t srtt, rttvar, rto, rtt_min; /* nanoseconds */
+	uint64_t silent_since;
 	uint64_t rto_at, retry_at, stall_at, timer_at;
 };
 

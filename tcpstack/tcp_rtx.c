@@ -142,8 +142,11 @@ void tcp_ack_input(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s)
  */
 bool tcp_on_rto(struct tcp *t, struct tcp_flow *fl)
 {
-	if (++fl->retries > LIMIT_TCP_RETRIES)
+	if (fl->retries == 0)
+		fl->silent_since = tcp_now(t);
+	else if (tcp_now(t) - fl->silent_since >= LIMIT_TCP_SILENT_NS)
 		return false;
+	fl->retries = (uint8_t)MIN(fl->retries + 1, UINT8_MAX);
 	fl->rto = MIN(fl->rto * 2, (uint64_t)LIMIT_TCP_RTO_MAX_NS);
 	fl->rto_at = 0;
 	if (fl->snd_nxt == fl->snd_una && fl->snd_wnd == 0) {

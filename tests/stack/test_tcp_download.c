@@ -5,6 +5,7 @@
  */
 #include "tests/stack/rig_tcp.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "src/base/base.h"
@@ -403,6 +404,37 @@ static void blackout_is_survived(void **state)
 	down_end(&d);
 }
 
+/* A VM is paused for ten minutes and for an hour, with bytes under way in both directions. */
+static void paused_guest_loses_nothing(void **state)
+{
+	(void)state;
+	struct down d;
+	uint64_t got = 0;
+
+	down_start(&d, NULL);
+	down_open(&d);
+	RIG_UNTIL(d.r, download_round(&d, 100000));
+	for (int i = 0; i < 2; i++) {
+		rig_set_auto_refill(d.r, false);
+		rig_pump_write(d.fd, d.c.rx_seed, &d.sent, d.sent + 8 * MIB);
+		rig_conn_send(&d.c, 1000);
+		if (i)
+			shutdown(d.fd, SHUT_WR);
+		for (int k = 0; k < 20; k++)
+			rig_cycle(d.r);
+		rig_advance(d.r, (i ? 3600 : 600) * NS_PER_S);
+		rig_set_auto_refill(d.r, true);
+		rig_refill(d.r, UINT32_MAX);
+		RIG_UNTIL(d.r, download_round(&d, d.sent));
+		assert_false(d.c.rst);
+		RIG_UNTIL(d.r, (rig_conn_poll(&d.c), rig_conn_acked(&d.c)));
+	}
+	RIG_UNTIL(d.r, (rig_conn_poll(&d.c), d.c.fin));
+	rig_pump_read(d.fd, d.c.tx_seed, &got);
+	assert_int_equal(got, 2000);
+	down_end(&d);
+}
+
 /* A guest that never answers again is given up, and the host's side reset. */
 static void dead_guest_is_given_up(void **state)
 {
@@ -413,7 +445,10 @@ static void dead_guest_is_given_up(void **state)
 	down_open(&d);
 	d.c.auto_ack = false;
 	settle(&d, 1000);
-	rig_advance(d.r, 3600 * NS_PER_S);
+	rig_advance(d.r, LIMIT_TCP_SILENT_NS - 60 * NS_PER_S);
+	rig_conn_poll(&d.c);
+	assert_false(d.c.rst);
+	rig_advance(d.r, 180 * NS_PER_S);
 	rig_conn_poll(&d.c);
 	assert_true(d.c.rst);
 	assert_int_equal(COUNT(d.r, tcp_active), 0);
@@ -560,6 +595,7 @@ int main(void)
 		cmocka_unit_test(several_lost_frames_are_resent),
 		cmocka_unit_test(lost_tail_is_resent_on_timeout),
 		cmocka_unit_test(blackout_is_survived),
+		cmocka_unit_test(paused_guest_loses_nothing),
 		cmocka_unit_test(dead_guest_is_given_up),
 		cmocka_unit_test(flow_in_flight_costs_nothing),
 		cmocka_unit_test(flows_take_turns),
