@@ -27,6 +27,7 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(tcp_tx_payload, "TCP payload bytes handed to host sockets"),
 	C(tcp_rx_payload, "TCP payload bytes taken from host sockets"),
 	C(tcp_opened, "TCP connections begun by the guest"),
+	C(tcp_accepted, "TCP connections from the host, through forwards"),
 	C(tcp_established, "TCP connections established"),
 	C(tcp_refused, "TCP connections refused"),
 	C(tcp_closed, "TCP flows ended, in whatever way"),

@@ -187,6 +187,14 @@
 /* In flight to the guest where the kernel must copy it anew at each peek. */
 #define LIMIT_TCP_INFLIGHT_NO_OFFSET (512U << 10)
 
+/* --- forwards -------------------------------------------------------------- */
+
+/* Ports, and what is accepted from all of them in one cycle. */
+#define LIMIT_FORWARDS		4096
+#define LIMIT_FORWARD_PER_CYCLE 64
+/* After EMFILE and its like. */
+#define LIMIT_FORWARD_RETRY_NS 100000000ULL
+
 /* --- ICMP ---------------------------------------------------------------- */
 
 /*

@@ -24,7 +24,15 @@
 #define TOKEN_GEN_BITS 24
 #define TOKEN_GEN_MASK ((1U << TOKEN_GEN_BITS) - 1)
 
-enum token_kind { TOKEN_WATCH, TOKEN_TCP, TOKEN_UDP, TOKEN_PING, TOKEN_DNS, TOKEN_KINDS };
+enum token_kind {
+	TOKEN_WATCH,
+	TOKEN_TCP,
+	TOKEN_UDP,
+	TOKEN_PING,
+	TOKEN_DNS,
+	TOKEN_LISTEN,
+	TOKEN_KINDS
+};
 
 static inline uint64_t token_make(enum token_kind kind, uint32_t gen, uint32_t index)
 {

@@ -29,6 +29,7 @@ struct udp;
 struct ping;
 struct dns;
 struct names;
+struct forwards;
 
 /* Arenas, tables and scratch arrays of one stack; each module registers its own. */
 #define MEMORY_ARENAS_MAX    8
@@ -69,6 +70,7 @@ struct stack {
 	struct dns *dns;
 	struct names *names;
 	struct policy *policy; /* never NULL */
+	struct forwards *forwards;
 
 	/* out.c */
 	struct pool *out_small, *out_medium, *out_large;
@@ -157,6 +159,15 @@ void tcp_dump(const struct stack *st, FILE *out);
 /* tcp_snap.c */
 struct flow_snap;
 void tcp_snap(const struct stack *st, const struct flow *f, struct flow_snap *s);
+
+/* tcp_connect.c, tcp_accept.c: for forward.c */
+void tcp_socket_options(struct stack *st, int fd);
+int tcp_accept(struct stack *st, int fd, const struct flow_key *key, const struct endpoint *peer);
+
+/* forward.c: listening sockets of the host */
+int forward_init(struct stack *st);
+void forward_fini(struct stack *st);
+void forward_run(struct stack *st);
 
 /* udp.c */
 int udp_init(struct stack *st);

@@ -200,6 +200,8 @@ static int init_parts(struct stack *st)
 		err = ping_init(st);
 	if (!err)
 		err = dns_init(st);
+	if (!err)
+		err = forward_init(st);
 	return err;
 }
 
@@ -257,6 +259,7 @@ void stack_free(struct stack *st)
 	if (!st)
 		return;
 	BUG_ON(st->port);
+	forward_fini(st);
 	dns_fini(st);
 	ping_fini(st);
 	udp_fini(st);
@@ -367,6 +370,7 @@ void stack_run(struct stack *st)
 
 	counter_inc(&st->n.cycles);
 	timer_wheel_run(loop_timers(st->loop), stack_now(st));
+	forward_run(st);
 	tcp_run(st);
 	udp_run(st);
 	ping_run(st);

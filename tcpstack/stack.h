@@ -108,6 +108,7 @@ struct stack_counters {
 	struct counter tx_batch_segs;		       /* segments that went into them */
 	struct counter tcp_tx_payload, tcp_rx_payload; /* bytes handed to / taken from sockets */
 	struct counter tcp_opened, tcp_established, tcp_refused, tcp_closed, tcp_reset;
+	struct counter tcp_accepted;	/* through forwards */
 	struct counter tcp_active;	/* gauge */
 	struct counter tcp_retransmits; /* segments sent to the guest again */
 	struct counter tcp_early;	/* segments of the guest that came before their turn */

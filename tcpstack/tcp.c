@@ -252,7 +252,7 @@ static bool timed_out(struct tcp *t, struct tcp_flow *fl, uint64_t now)
 		tcp_abort(t, fl, true); /* idle */
 		return true;
 	}
-	if (fl->state == TS_SYN_RCVD) {
+	if (fl->state == TS_SYN_RCVD || fl->state == TS_SYN_SENT) {
 		if (++fl->retries > LIMIT_TCP_SYN_RETRIES) {
 			tcp_abort(t, fl, true);
 			return true;
@@ -471,6 +471,8 @@ const char *tcp_state_name(const struct tcp_flow *fl)
 	switch ((enum tcp_state)fl->state) {
 	case TS_CONNECTING:
 		return "CONNECTING";
+	case TS_SYN_SENT:
+		return "SYN-SENT";
 	case TS_SYN_RCVD:
 		return "SYN-RECEIVED";
 	case TS_TIME_WAIT:

@@ -104,11 +104,12 @@ static inline uint32_t tcp_seg_space(const struct tcp_seg *s)
 /**
  * enum tcp_state - which operations a flow allows
  * @TS_CONNECTING:	the host's connect() runs; nothing was said to the guest
+ * @TS_SYN_SENT:	a peer of the host is connected to us, and our SYN to the guest is out
  * @TS_SYN_RCVD:	the host is connected and the SYN-ACK is out
  * @TS_OPEN:		data both ways; how far it is closed stands in the flags
  * @TS_TIME_WAIT:	no socket any more; a repeated FIN is still answered
  */
-enum tcp_state { TS_CONNECTING, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT };
+enum tcp_state { TS_CONNECTING, TS_SYN_SENT, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT };
 
 /**
  * struct tcp_flow - one connection
@@ -261,6 +262,14 @@ void tcp_parse_options(const uint8_t *opt, uint32_t len, struct tcp_options *out
 void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s);
 enum tcp_step tcp_connect_event(struct tcp *t, struct tcp_flow *fl);
 void tcp_connect_timeout(struct tcp *t, struct tcp_flow *fl);
+bool tcp_rate_allows(struct tcp *t);
+void tcp_count_refusal(struct tcp *t, enum drop_reason why);
+void tcp_read_syn(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s);
+void tcp_begin_sequence(struct tcp *t, struct tcp_flow *fl, enum tcp_state state);
+
+/* tcp_accept.c */
+void tcp_syn_sent_input(struct tcp *t, struct tcp_flow *fl, const struct packet *pkt,
+			const struct tcp_seg *s);
 
 /* tcp_tx.c */
 enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl);

@@ -11,8 +11,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* A token bucket of max_conn_rate connections a second, one second deep. */
-static bool rate_allows(struct tcp *t)
+/**
+ * tcp_rate_allows() - may a connection be opened now? Takes a token if so
+ *
+ * A bucket of max_conn_rate connections a second, one second deep.
+ */
+bool tcp_rate_allows(struct tcp *t)
 {
 	uint64_t rate = t->st->cfg.max_conn_rate, now = tcp_now(t);
 	uint64_t full = rate * NS_PER_S, gain;
@@ -29,9 +33,10 @@ static bool rate_allows(struct tcp *t)
 	return true;
 }
 
-/* No flow comes of it: count, and tell the guest by RST, never by silence (H32). */
-static void refuse(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s,
-		   enum drop_reason why)
+/**
+ * tcp_count_refusal() - no flow came of an attempt; a limit's option is named, now and then
+ */
+void tcp_count_refusal(struct tcp *t, enum drop_reason why)
 {
 	stack_drop(t->st, why);
 	counter_inc(&t->st->n.tcp_refused);
@@ -42,19 +47,27 @@ static void refuse(struct tcp *t, const struct packet *pkt, const struct tcp_seg
 		log_limited(LOG_WARN, "tcp",
 			    "connection refused: more than %u a second (--max-conn-rate)",
 			    t->st->cfg.max_conn_rate);
+}
+
+/* Tell the guest by RST, never by silence (H32). */
+static void refuse(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s,
+		   enum drop_reason why)
+{
+	tcp_count_refusal(t, why);
 	tcp_answer_reset(t->st, pkt, s);
 }
 
-/* A nonblocking socket with the options that must precede connect(), or -errno. */
-static int make_socket(struct tcp *t, int family)
+/**
+ * tcp_socket_options() - what must be set before a socket connects, or listens
+ *
+ * What a listening socket accepts inherits all of it.
+ */
+void tcp_socket_options(struct stack *st, int fd)
 {
-	const struct stack_config *cfg = &t->st->cfg;
-	int fd, one = 1, size;
+	const struct stack_config *cfg = &st->cfg;
+	struct tcp *t = st->tcp;
+	int one = 1, size;
 
-	tcp_syscall(t);
-	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	if (fd < 0)
-		return -errno;
 	tcp_syscall(t);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* A peer's urgent byte stays in the stream, or our offsets would be off by one (H48). */
@@ -77,11 +90,27 @@ static int make_socket(struct tcp *t, int family)
 			log_once(LOG_WARN, "tcp", "congestion control %s: %s", cfg->congestion,
 				 strerror(errno));
 	}
+}
+
+/* A nonblocking socket with the options that must precede connect(), or -errno. */
+static int make_socket(struct tcp *t, int family)
+{
+	int fd;
+
+	tcp_syscall(t);
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (fd < 0)
+		return -errno;
+	tcp_socket_options(t->st, fd);
 	return fd;
 }
 
-/* The SYN's header and options become the flow's parameters. */
-static void read_syn(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s)
+/**
+ * tcp_read_syn() - header and options of the guest's SYN become the flow's parameters
+ *
+ * Also those of a SYN-ACK: what the guest did not take up of our offer is off.
+ */
+void tcp_read_syn(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s)
 {
 	uint16_t most = (uint16_t)(t->st->cfg.mtu - TCP_HLEN -
 				   (ipaddr_is_v4(&fl->f.key.guest.addr) ? IP4_HLEN : IP6_HLEN));
@@ -90,6 +119,7 @@ static void read_syn(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s
 	tcp_parse_options(s->opt, s->opt_len, &opt);
 	fl->mss = opt.mss ? opt.mss : LIMIT_TCP_MSS_DEFAULT;
 	fl->mss = (uint16_t)MIN(MAX(fl->mss, LIMIT_TCP_MSS_MIN), most);
+	fl->snd_scale = fl->rcv_scale = 0;
 	if (opt.has_wscale) {
 		fl->snd_scale = (uint8_t)MIN(opt.wscale, LIMIT_TCP_WSCALE_MAX); /* H37 */
 		fl->rcv_scale = LIMIT_TCP_WSCALE;
@@ -108,9 +138,13 @@ static uint32_t initial_seq(struct tcp *t, const struct tcp_flow *fl)
 	       (uint32_t)(tcp_now(t) / (4 * NS_PER_US));
 }
 
-static void connected(struct tcp *t, struct tcp_flow *fl)
+/**
+ * tcp_begin_sequence() - our first sequence number leaves in a SYN
+ * @state:	TS_SYN_RCVD or TS_SYN_SENT
+ */
+void tcp_begin_sequence(struct tcp *t, struct tcp_flow *fl, enum tcp_state state)
 {
-	fl->state = TS_SYN_RCVD;
+	fl->state = (uint8_t)state;
 	fl->iss = initial_seq(t, fl);
 	fl->snd_una = fl->snd_nxt = fl->snd_max = fl->iss;
 	fl->sock_una = fl->iss + 1;
@@ -207,7 +241,7 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 		refuse(t, pkt, s, why);
 		return;
 	}
-	if (!rate_allows(t)) {
+	if (!tcp_rate_allows(t)) {
 		refuse(t, pkt, s, DROP_CONN_RATE);
 		return;
 	}
@@ -219,7 +253,7 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 	len = endpoint_to_sockaddr(&host, &sa);
 	fd = make_socket(t, sa.sa.sa_family);
 	if (fd == -EAFNOSUPPORT) {
-		read_syn(t, fl, s);
+		tcp_read_syn(t, fl, s);
 		connect_failed(t, fl, ENETUNREACH);
 		return;
 	}
@@ -231,7 +265,7 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 	}
 	fl->f.fd = fd;
 	fl->f.host = host;
-	read_syn(t, fl, s);
+	tcp_read_syn(t, fl, s);
 	counter_inc(&t->st->n.tcp_opened);
 	tcp_syscall(t);
 	err = connect(fd, &sa.sa, len) ? errno : 0;
@@ -273,7 +307,7 @@ enum tcp_step tcp_connect_event(struct tcp *t, struct tcp_flow *fl)
 		return STEP_GONE;
 	}
 	if (events & EPOLLOUT)
-		connected(t, fl);
+		tcp_begin_sequence(t, fl, TS_SYN_RCVD);
 	return STEP_IDLE;
 }
 

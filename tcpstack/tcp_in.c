@@ -321,6 +321,9 @@ enum tx_verdict tcp_input(struct stack *st, const struct packet *pkt)
 	case TS_CONNECTING:
 		connecting_input(t, fl, pkt, &s);
 		return TX_DONE;
+	case TS_SYN_SENT:
+		tcp_syn_sent_input(t, fl, pkt, &s);
+		return TX_DONE;
 	case TS_SYN_RCVD:
 		return syn_rcvd_input(t, fl, pkt, &s);
 	case TS_OPEN:

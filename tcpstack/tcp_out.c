@@ -124,6 +124,8 @@ void tcp_send_control(struct tcp *t, struct tcp_flow *fl, uint32_t seq, uint8_t 
 
 /**
  * tcp_send_synack() - SYN-ACK with our MSS; window scale and SACK if the guest has them
+ *
+ * In TS_SYN_SENT it is the SYN, and offers both.
  */
 void tcp_send_synack(struct tcp *t, struct tcp_flow *fl)
 {
@@ -136,6 +138,10 @@ void tcp_send_synack(struct tcp *t, struct tcp_flow *fl)
 	if (!slot)
 		return;
 	tcp_header(fl, th, fl->iss, TH_SYN);
+	if (fl->state == TS_SYN_SENT) {
+		put_be32(th + 8, 0);
+		th[13] = TH_SYN;
+	}
 	th[12] = (uint8_t)((TCP_HLEN + opts) / 4 << 4);
 	/* The window of a SYN is never scaled, RFC 7323 2.2. */
 	put_be16(th + 14, (uint16_t)MIN(fl->rcv_edge - fl->rcv_taken, 65535U));

@@ -38,6 +38,7 @@ static enum flow_stall stall(const struct stack *st, const struct tcp_flow *fl)
 		return STALL_CONNECTING;
 	case TS_TIME_WAIT:
 		return STALL_TIME_WAIT;
+	case TS_SYN_SENT:
 	case TS_SYN_RCVD:
 		return st->port ? STALL_HANDSHAKE : STALL_NO_DRIVER;
 	case TS_OPEN:

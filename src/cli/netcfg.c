@@ -60,6 +60,49 @@ static int check_congestion(const char *name, char *why, size_t why_len)
 	return err;
 }
 
+struct add {
+	struct forward_info info;
+	int fd;
+};
+
+static int do_add(void *ctx, struct stack *st)
+{
+	const struct add *a = ctx;
+
+	return stack_forward_add(st, &a->info, a->fd);
+}
+
+/**
+ * netcfg_publish() - forward the ports of @spec; main thread
+ * @print:	say on standard error which port the kernel has chosen
+ * @why:	on failure, one line; ports before the one that failed stay forwarded
+ *
+ * Return: 0 or -errno
+ */
+int netcfg_publish(struct net_worker *w, const struct forward_spec *spec, bool print, char *why,
+		   size_t why_len)
+{
+	char text[FORWARD_STRLEN];
+
+	for (uint16_t i = 0; i < spec->count; i++) {
+		struct add a;
+		int err;
+
+		a.fd = forward_socket(spec, i, &a.info);
+		err = a.fd < 0 ? a.fd : net_worker_call(w, do_add, &a);
+		if (err < 0) {
+			if (a.fd >= 0)
+				close(a.fd);
+			snprintf(why, why_len, "--publish: %s: %s", forward_format(&a.info, text),
+				 strerror(-err));
+			return err;
+		}
+		if (print && spec->bind.port == 0)
+			fprintf(stderr, "sluice: forwarding %s\n", forward_format(&a.info, text));
+	}
+	return 0;
+}
+
 /**
  * netcfg_worker() - check the network's options and start its worker
  * @worker:	out: the caller's, to be freed with net_worker_free()
@@ -91,6 +134,13 @@ int netcfg_worker(const struct run_options *o, struct net_worker **worker, struc
 	err = net_worker_new(worker, &wc);
 	if (err < 0) {
 		snprintf(why, why_len, "network worker: %s", strerror(-err));
+		return err;
+	}
+	for (uint32_t i = 0; i < o->npublish && !err; i++)
+		err = netcfg_publish(*worker, &o->publish[i], true, why, why_len);
+	if (err < 0) {
+		net_worker_free(*worker);
+		*worker = NULL;
 		return err;
 	}
 	*net = wc.net;

@@ -11,5 +11,7 @@
 /* netcfg.c */
 int netcfg_worker(const struct run_options *o, struct net_worker **worker, struct vnet_config *net,
 		  char *why, size_t why_len);
+int netcfg_publish(struct net_worker *w, const struct forward_spec *spec, bool print, char *why,
+		   size_t why_len);
 
 #endif

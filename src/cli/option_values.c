@@ -252,6 +252,20 @@ static int set_gateway_ports(const struct option_def *d, struct policy_list *l, 
 	return 0;
 }
 
+static int add_publish(const struct option_def *d, struct run_options *o, const char *arg,
+		       char *why, size_t why_len)
+{
+	char reason[160];
+
+	if (o->npublish == RUN_PUBLISH_MAX)
+		return bad(d, why, why_len, "at most %d; a range of ports counts as one",
+			   RUN_PUBLISH_MAX);
+	if (forward_parse(&o->publish[o->npublish], arg, reason, sizeof(reason)) < 0)
+		return bad(d, why, why_len, "%s", reason);
+	o->npublish++;
+	return 0;
+}
+
 static int add_env(const struct option_def *d, struct run_options *o, const char *arg, char *why,
 		   size_t why_len)
 {
@@ -283,7 +297,7 @@ static int set_chars(const struct option_def *d, char *v, const char *arg, char 
 bool option_repeats(const struct option_def *d)
 {
 	return d->type == OPT_DNS || d->type == OPT_ENV || d->type == OPT_ALLOW ||
-	       d->type == OPT_DENY;
+	       d->type == OPT_DENY || d->type == OPT_PUBLISH;
 }
 
 /**
@@ -348,6 +362,8 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		return add_env(d, o, text, why, why_len);
 	case OPT_CONFIG:
 		break; /* read by run_options_parse() */
+	case OPT_PUBLISH:
+		return add_publish(d, o, text, why, why_len);
 	case OPT_ALLOW:
 	case OPT_DENY:
 		return add_rule(d, field(d, o), text, why, why_len);
@@ -433,6 +449,7 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 	case OPT_CONFIG:
 	case OPT_DNS:
 	case OPT_ENV:
+	case OPT_PUBLISH:
 	case OPT_ALLOW:
 	case OPT_DENY:
 		break;

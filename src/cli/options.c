@@ -75,6 +75,10 @@ const struct option_def option_table[] = {
 	{ "gateway-is-host", "on|off", "net.gateway_is_host",
 	  "the gateway's address reaches 127.0.0.1", BOTH, OPT_ONOFF, FIELD(stack.gateway_is_host),
 	  0, 0, NULL },
+	{ "publish", "SPEC", "net.publish",
+	  "or -p: forward [ADDR:]PORT[-PORT]:GUESTPORT of the host to the guest, repeatable; "
+	  "ADDR is 127.0.0.1 unless given, PORT 0 is any and printed",
+	  BOTH, OPT_PUBLISH, FIELD(publish), 0, 0, NULL },
 	{ .commands = BOTH, .help = "Policy" },
 	{ "policy", "PROFILE", "policy.profile", "what becomes of what no rule names", BOTH,
 	  OPT_WORD, FIELD(policy.profile), 0, 0, profiles },
@@ -185,6 +189,8 @@ static int walk(struct run_options *o, enum command command, int argc, char **ar
 		}
 		if (strcmp(name, "-h") == 0)
 			name = "--help";
+		if (strcmp(name, "-p") == 0)
+			name = "--publish";
 		if (strncmp(name, "--", 2) != 0) {
 			snprintf(why, why_len, "%s: not an option; a command goes after --", name);
 			return -EINVAL;

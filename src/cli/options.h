@@ -13,11 +13,13 @@
 
 #include "src/base/log.h"
 #include "src/vmm/vm.h"
+#include "tcpstack/forward.h"
 #include "tcpstack/policy.h"
 #include "tcpstack/stack.h"
 
-#define RUN_ENV_MAX    64
-#define RUN_MEMORY_DEF (512ULL << 20)
+#define RUN_ENV_MAX	64
+#define RUN_PUBLISH_MAX 64
+#define RUN_MEMORY_DEF	(512ULL << 20)
 
 /* Exit statuses of `sluice run` that are not the command's own. */
 #define EXIT_USAGE   2	 /* an option is wrong: nothing was started */
@@ -37,6 +39,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @net:		there is a network device
  * @stack:		address plan, limits and sockets of the NAT
  * @policy:		egress rules, from the heap: run_options_free()
+ * @publish, @npublish:	ports of the host that lead to the guest
  * @timeout:		seconds, 0 = none
  * @stats:		NULL = none, "" = a table on standard error, else a file for JSON
  * @alloc_report:	the same for what --alloc-report tells, always as text
@@ -60,6 +63,8 @@ struct run_options {
 	bool net;
 	struct stack_config stack;
 	struct policy_list policy;
+	struct forward_spec publish[RUN_PUBLISH_MAX];
+	uint32_t npublish;
 	uint32_t timeout;
 	const char *stats;
 	const char *alloc_report;
@@ -98,6 +103,7 @@ enum option_type {
 	OPT_DENY,
 	OPT_GATEWAY_PORTS, /* of struct policy_list */
 	OPT_CONFIG,	   /* a file that is read before all other options */
+	OPT_PUBLISH,	   /* one more forward */
 };
 
 /**

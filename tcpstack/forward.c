@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Forwards at work: listening sockets of the host, served by the stack's loop.
+ *
+ * Theory of operation. A listening socket is registered edge-triggered like any
+ * other; an event puts its forward on the ready list, and forward_run() accepts,
+ * a bounded number each cycle, until the socket is empty. What is accepted
+ * becomes a flow that is opened from our side: tcp_accept() sends the guest a
+ * SYN. The host's peer is connected by then: its kernel's handshake was with the
+ * host. A guest that refuses is seen by the peer as a reset after the connect.
+ *
+ * When the process has no descriptor left, the connection stays in the backlog,
+ * and the edge is gone: such a forward stays ready and is tried again by a timer.
+ */
+#include "tcpstack/forward.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tcpstack/priv.h"
+
+/**
+ * struct forward - one forwarded port
+ * @ready:	in forwards.ready while something may be there to accept
+ * @fd:		the listening socket, -1 = the slot is free
+ * @gen:	of its event tokens; moves when it is freed
+ */
+struct forward {
+	struct dlist ready;
+	int fd;
+	uint32_t gen;
+	struct forward_info info;
+};
+
+struct forwards {
+	struct dlist ready;
+	struct timer retry;
+	uint32_t top; /* slots that were ever in use */
+	struct forward slots[LIMIT_FORWARDS];
+};
+
+static void on_event(void *ctx, uint64_t token, uint32_t events)
+{
+	struct stack *st = ctx;
+	uint32_t index = token_index(token);
+	struct forward *f;
+
+	(void)events;
+	if (index >= st->forwards->top)
+		return;
+	f = &st->forwards->slots[index];
+	if (f->fd < 0 || f->gen != token_gen(token))
+		return;
+	if (dlist_empty(&f->ready))
+		dlist_push_tail(&st->forwards->ready, &f->ready);
+}
+
+/* That there is a next cycle is all that was wanted: what is ready is still listed. */
+static void on_retry(void *ctx, struct timer *t)
+{
+	(void)ctx;
+	(void)t;
+}
+
+/**
+ * forward_init() - no forwards yet; 0 or -ENOMEM
+ */
+int forward_init(struct stack *st)
+{
+	struct forwards *fs = calloc(1, sizeof(*fs));
+
+	if (!fs)
+		return -ENOMEM;
+	dlist_init(&fs->ready);
+	timer_init(&fs->retry, on_retry, st);
+	st->forwards = fs;
+	loop_on_token(st->loop, TOKEN_LISTEN, on_event, st);
+	return 0;
+}
+
+static void drop(struct stack *st, struct forward *f)
+{
+	loop_del(st->loop, f->fd);
+	close(f->fd);
+	f->fd = -1;
+	f->gen = (f->gen + 1) & TOKEN_GEN_MASK;
+	dlist_del(&f->ready);
+}
+
+/**
+ * forward_fini() - close all listening sockets; harmless without an init
+ */
+void forward_fini(struct stack *st)
+{
+	struct forwards *fs = st->forwards;
+
+	if (!fs)
+		return;
+	for (uint32_t i = 0; i < fs->top; i++)
+		if (fs->slots[i].fd >= 0)
+			drop(st, &fs->slots[i]);
+	timer_cancel(loop_timers(st->loop), &fs->retry);
+	loop_on_token(st->loop, TOKEN_LISTEN, NULL, NULL);
+	free(fs);
+	st->forwards = NULL;
+}
+
+static struct forward *find(const struct stack *st, uint8_t proto, const struct endpoint *bind)
+{
+	for (uint32_t i = 0; i < st->forwards->top; i++) {
+		struct forward *f = &st->forwards->slots[i];
+
+		if (f->fd >= 0 && f->info.proto == proto && f->info.bind.port == bind->port &&
+		    ipaddr_equal(&f->info.bind.addr, &bind->addr))
+			return f;
+	}
+	return NULL;
+}
+
+static struct forward *free_slot(struct forwards *fs)
+{
+	for (uint32_t i = 0; i < fs->top; i++)
+		if (fs->slots[i].fd < 0)
+			return &fs->slots[i];
+	if (fs->top == LIMIT_FORWARDS)
+		return NULL;
+	dlist_init(&fs->slots[fs->top].ready);
+	fs->slots[fs->top].fd = -1;
+	return &fs->slots[fs->top++];
+}
+
+/**
+ * stack_forward_add() - serve a listening socket
+ * @f:		as forward_socket() gave it
+ * @fd:		the stack's from now on, unless an error is returned
+ *
+ * Return: 0; -ENOSPC at LIMIT_FORWARDS; -EPROTONOSUPPORT; -errno of epoll
+ */
+int stack_forward_add(struct stack *st, const struct forward_info *f, int fd)
+{
+	struct forwards *fs = st->forwards;
+	struct forward *slot = free_slot(fs);
+	int err;
+
+	if (f->proto != PROTO_TCP)
+		return -EPROTONOSUPPORT;
+	if (!slot)
+		return -ENOSPC;
+	/* What is accepted inherits them. */
+	tcp_socket_options(st, fd);
+	err = loop_add(st->loop, fd, EPOLLIN,
+		       token_make(TOKEN_LISTEN, slot->gen, (uint32_t)(slot - fs->slots)));
+	if (err)
+		return err;
+	slot->fd = fd;
+	slot->info = *f;
+	slot->info.accepted = slot->info.refused = 0;
+	return 0;
+}
+
+/**
+ * stack_forward_del() - stop listening; connections stay
+ *
+ * Return: 0 or -ENOENT
+ */
+int stack_forward_del(struct stack *st, uint8_t proto, const struct endpoint *bind)
+{
+	struct forward *f = find(st, proto, bind);
+
+	if (!f)
+		return -ENOENT;
+	drop(st, f);
+	return 0;
+}
+
+/**
+ * stack_forward_list() - what is forwarded
+ * @out:	up to @max entries
+ *
+ * Return: how many there are
+ */
+uint32_t stack_forward_list(const struct stack *st, struct forward_info *out, uint32_t max)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < st->forwards->top; i++) {
+		if (st->forwards->slots[i].fd < 0)
+			continue;
+		if (n < max)
+			out[n] = st->forwards->slots[i].info;
+		n++;
+	}
+	return n;
+}
+
+static bool in_guests_net(const struct stack *st, uint32_t addr)
+{
+	return ((addr ^ st->cfg.guest4) & ~stack_host_mask(st)) == 0;
+}
+
+/*
+ * Whom the guest takes the peer for: itself if the guest would answer through
+ * us, else (this host's loopback, another family, an address that the guest
+ * thinks it has on its own link) the gateway.
+ */
+static struct ipaddr peer_for_guest(const struct stack *st, const struct ipaddr *peer)
+{
+	uint32_t addr = ipaddr_is_v4(peer) ? ipaddr_v4(peer) : 0;
+
+	if (addr >> 24 == 0 || addr >> 24 == 127 || addr >= 0xe0000000U || in_guests_net(st, addr))
+		return ipaddr_from_v4(st->cfg.gateway4);
+	return *peer;
+}
+
+/* One connection. False when there is none, or none can be had now. */
+static bool accept_one(struct stack *st, struct forward *f)
+{
+	struct flow_key key;
+	union sockaddr_any sa;
+	struct endpoint peer;
+	socklen_t len = sizeof(sa);
+	int fd;
+
+	counter_inc(&st->n.syscalls);
+	fd = accept4(f->fd, &sa.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0 && errno == EAGAIN) {
+		dlist_del(&f->ready);
+		return false;
+	}
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+		log_limited(LOG_WARN, "forward", "accept: error %d; see ulimit -n", errno);
+		timer_arm(loop_timers(st->loop), &st->forwards->retry,
+			  stack_now(st) + LIMIT_FORWARD_RETRY_NS);
+		return false;
+	}
+	if (fd < 0)
+		return true; /* the peer thought better of it, accept(2): go on with the next */
+	if (endpoint_from_sockaddr(&sa, &peer)) {
+		close(fd);
+		return true;
+	}
+	memset(&key, 0, sizeof(key));
+	key.guest = (struct endpoint){ ipaddr_from_v4(st->cfg.guest4), f->info.guest_port };
+	key.remote = (struct endpoint){ peer_for_guest(st, &peer.addr), peer.port };
+	if (tcp_accept(st, fd, &key, &peer) == 0)
+		f->info.accepted++;
+	else
+		f->info.refused++;
+	return true;
+}
+
+/* Modifying an edge-triggered registration reports what is there anew: the next wait returns. */
+static void wake_again(struct stack *st, const struct forward *f)
+{
+	uint32_t index = (uint32_t)(f - st->forwards->slots);
+
+	loop_mod(st->loop, f->fd, EPOLLIN, token_make(TOKEN_LISTEN, f->gen, index));
+}
+
+/**
+ * forward_run() - accept what has come; the stack's thread, once a cycle
+ */
+void forward_run(struct stack *st)
+{
+	struct forwards *fs = st->forwards;
+	uint32_t budget = LIMIT_FORWARD_PER_CYCLE;
+
+	if (timer_armed(&fs->retry))
+		return;
+	while (budget > 0 && !dlist_empty(&fs->ready)) {
+		struct forward *f = container_of(fs->ready.next, struct forward, ready);
+
+		if (!accept_one(st, f) && timer_armed(&fs->retry))
+			return;
+		budget--;
+	}
+	if (!dlist_empty(&fs->ready))
+		wake_again(st, container_of(fs->ready.next, struct forward, ready));
+}
