@@ -36,9 +36,10 @@
 
 enum { RINGS = 2 }; /* VNET_RX and VNET_TX; the control queue stays with the front-end */
 
-#define OFFERED_PROTO                                                            \
-	(VU_PROTO_MQ | VU_PROTO_REPLY_ACK | VU_PROTO_NET_MTU | VU_PROTO_CONFIG | \
-	 VU_PROTO_RESET_DEVICE | VU_PROTO_CONFIGURE_MEM_SLOTS)
+/* No MQ: one pair needs none, and front-ends differ on what GET_QUEUE_NUM counts. */
+#define OFFERED_PROTO                                                                      \
+	(VU_PROTO_REPLY_ACK | VU_PROTO_NET_MTU | VU_PROTO_CONFIG | VU_PROTO_RESET_DEVICE | \
+	 VU_PROTO_CONFIGURE_MEM_SLOTS)
 
 /* Messages that are acted upon in one go; signals and others get their turn. */
 #define MESSAGES_MAX 64

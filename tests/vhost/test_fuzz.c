@@ -97,7 +97,7 @@ static uint32_t fill(struct fuzz *f, struct vu_message *m, int *fds)
 		m->size = 8;
 		return 0;
 	case VU_SET_PROTOCOL_FEATURES:
-		m->u64 = mostly(f, VU_PROTO_MQ | VU_PROTO_REPLY_ACK);
+		m->u64 = mostly(f, VU_PROTO_NET_MTU | VU_PROTO_REPLY_ACK);
 		m->size = 8;
 		return 0;
 	case VU_SET_MEM_TABLE:

@@ -55,6 +55,31 @@ static void good_front_end_gets_answers(void **state)
 	vrig_free(r);
 }
 
+/*
+ * Without multi-queue a front-end takes one pair for granted. With it, it asks how
+ * many queues there are, and some count pairs and some count rings: an answer of
+ * one pair is too few for Cloud Hypervisor's one pair (H20).
+ */
+static void only_what_is_served_is_offered(void **state)
+{
+	const uint64_t needed = VU_PROTO_REPLY_ACK | VU_PROTO_CONFIGURE_MEM_SLOTS |
+				VU_PROTO_RESET_DEVICE;
+	struct vrig *r = vrig_new();
+	uint64_t features, proto;
+	struct vclient c;
+
+	(void)state;
+	vc_open(&c, r);
+	assert_true(vc_get(&c, VU_GET_FEATURES, &features));
+	assert_false(features & (1ULL << VIRTIO_NET_F_MQ | 1ULL << VIRTIO_NET_F_CTRL_VQ));
+	assert_true(vc_get(&c, VU_GET_PROTOCOL_FEATURES, &proto));
+	assert_int_equal(proto & needed, needed);
+	assert_false(proto & VU_PROTO_MQ);
+	vc_close(&c);
+	vrig_expect_end(r, -ECONNRESET);
+	vrig_free(r);
+}
+
 static void front_end_that_returns_finds_a_fresh_device(void **state)
 {
 	struct vrig *r = vrig_new();
@@ -673,6 +698,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_front_end_gets_answers),
+		cmocka_unit_test(only_what_is_served_is_offered),
 		cmocka_unit_test(front_end_that_returns_finds_a_fresh_device),
 		cmocka_unit_test(message_may_come_byte_by_byte),
 		cmocka_unit_test(half_a_message_with_a_descriptor_leaks_nothing),
