@@ -159,8 +159,8 @@ static int listen_small(uint16_t *port)
 	return fd;
 }
 
-/* A guest that has sent so much to a host that does not read that chains are held. */
-static int begin_held(struct transfer *x, int *listener)
+/* A guest that has sent more than a host takes that does not read. */
+static int begin_parked(struct transfer *x, int *listener)
 {
 	uint16_t port;
 	int fd;
@@ -183,14 +183,16 @@ static int begin_held(struct transfer *x, int *listener)
 	assert_int_equal(pump_tcp_connect(x->t), 0);
 	fd = accept4(*listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(fd >= 0);
-	move(x, 0.3);
-	assert_true(counter_get(&vrig_counters(x->r)->parked_bytes) > 0);
-	assert_int_not_equal(x->f.vq[FRONT_TX].used->idx, x->f.vq[FRONT_TX].avail_idx);
+	/* At once: what is parked for long does not stay in the guest's frames. */
+	for (int i = 0; counter_get(&vrig_counters(x->r)->parked_bytes) == 0; i++) {
+		assert_true(i < 100);
+		move(x, 0.01);
+	}
 	return fd;
 }
 
 /* Now the host reads: no byte lost, none twice. */
-static void end_held(struct transfer *x, int listener, int fd)
+static void end_parked(struct transfer *x, int listener, int fd)
 {
 	uint64_t off = 0, bad, give_up = clock_now_ns() + 20 * NS_PER_S;
 	static uint8_t buf[65536];
@@ -213,38 +215,36 @@ static void end_held(struct transfer *x, int listener, int fd)
 	end(x);
 }
 
-/* H17: what is parked because the host does not read comes back with the stop. */
-static void held_chains_come_back_when_a_ring_stops(void **state)
+/* H17: the stop gives back what is held, and loses nothing of what is parked. */
+static void parked_bytes_survive_a_stop(void **state)
 {
 	uint16_t base[FRONT_QUEUES];
 	struct transfer x;
-	int listener, fd = begin_held(&x, &listener);
+	int listener, fd = begin_parked(&x, &listener);
 
 	(void)state;
 	assert_int_equal(front_stop(&x.f, base), 0);
-	assert_int_equal(x.f.vq[FRONT_TX].used->idx, x.f.vq[FRONT_TX].avail_idx);
-	assert_int_equal(base[FRONT_TX], x.f.vq[FRONT_TX].avail_idx);
+	assert_int_equal(x.f.vq[FRONT_TX].used->idx, base[FRONT_TX]);
 	assert_int_equal(front_restart(&x.f, base), 0);
-	end_held(&x, listener, fd);
+	end_parked(&x, listener, fd);
 }
 
 /* A guest that masks its interrupts makes the VMM send SET_VRING_CALL again and again. */
-static void new_call_eventfd_leaves_held_chains_alone(void **state)
+static void call_eventfd_changes_hands_in_mid_transfer(void **state)
 {
 	struct transfer x;
-	int listener, fd = begin_held(&x, &listener);
+	int listener, fd = begin_parked(&x, &listener);
 	struct vclient c = { .sock = x.f.sock };
 	int call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	eventfd_t n;
 
 	(void)state;
 	assert_int_equal(vc_u64(&c, VU_SET_VRING_CALL, FRONT_TX, call), VC_OK);
-	assert_int_not_equal(x.f.vq[FRONT_TX].used->idx, x.f.vq[FRONT_TX].avail_idx);
 	/* Whatever went to the one before is made up for. */
 	assert_int_equal(eventfd_read(call, &n), 0);
 	assert_int_equal(vc_u64(&c, VU_SET_VRING_CALL, FRONT_TX, x.f.vq[FRONT_TX].call_fd), VC_OK);
 	close(call);
-	end_held(&x, listener, fd);
+	end_parked(&x, listener, fd);
 }
 
 /* Memory that shrinks under a running device is the front-end's loss alone. */
@@ -329,8 +329,8 @@ int main(void)
 		cmocka_unit_test(rings_stop_and_start_while_receiving),
 		cmocka_unit_test(long_rings_stop_and_start_while_receiving),
 		cmocka_unit_test(front_end_that_goes_in_mid_transfer_leaves_nothing),
-		cmocka_unit_test(held_chains_come_back_when_a_ring_stops),
-		cmocka_unit_test(new_call_eventfd_leaves_held_chains_alone),
+		cmocka_unit_test(parked_bytes_survive_a_stop),
+		cmocka_unit_test(call_eventfd_changes_hands_in_mid_transfer),
 		cmocka_unit_test(memory_cut_short_ends_the_session_only),
 		cmocka_unit_test(memory_cut_short_in_mid_transfer),
 		cmocka_unit_test(huge_page_memory_is_mapped_and_unmapped_whole),
