@@ -265,8 +265,12 @@ ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offere
 		ops = b->engines[BULK_COPY];
 		n = ops->send(b, fd, q, offered);
 	}
-	if (n > 0)
-		accept_bytes(b, q, (uint32_t)n, ops->reap ? q->loan : NULL);
+	if (n <= 0)
+		return n;
+	counter_add((struct counter *)((char *)&b->st->n + ops->bytes), (uint64_t)n);
+	if (ops->reap)
+		q->by_ref += (uint64_t)n;
+	accept_bytes(b, q, (uint32_t)n, ops->reap ? q->loan : NULL);
 	return n;
 }
 

@@ -110,6 +110,7 @@ struct bulk_loan {
  * @segs:	in @pending
  * @frames:	guest frames in @pending
  * @allowed:	engines by reference that this flow may use: bit 1 << enum bulk_engine
+ * @by_ref:	of @sent, by reference
  * @fin:	the socket's sending side was shut down
  * @engine_state:	the engine's own, beyond a loan's life; 0 at first
  */
@@ -117,6 +118,7 @@ struct bulk_queue {
 	struct dlist pending;
 	struct bulk_loan *loan;
 	uint64_t sent;
+	uint64_t by_ref;
 	uint32_t bytes;
 	uint32_t segs;
 	uint32_t frames;
@@ -128,6 +130,7 @@ struct bulk_queue {
 /**
  * struct bulk_ops - an engine; only @name and @send for the one that copies
  * @name:	as the user knows it
+ * @bytes:	its counter in struct stack_counters, an offset
  * @send:	offer the queue's pending bytes to the socket @fd, from the first on,
  *		as many as one call takes. Returns how many the socket accepted and
  *		sets *@offered to how many were shown to it, or returns -errno. Does
@@ -146,6 +149,7 @@ struct bulk_queue {
  */
 struct bulk_ops {
 	const char *name;
+	size_t bytes;
 	ssize_t (*send)(struct bulk *b, int fd, struct bulk_queue *q, uint32_t *offered);
 	int (*init)(struct bulk *b, char *why, size_t why_len);
 	void (*fini)(struct bulk *b);
@@ -209,11 +213,11 @@ uint32_t bulk_gather(const struct bulk_queue *q, struct iovec *iov, uint32_t max
 /* bulk_auto.c: which engines there are, and which one sends */
 void bulk_engines_init(struct bulk *b);
 void bulk_engines_fini(struct bulk *b);
+void bulk_allow(struct bulk *b, struct bulk_queue *q, const struct ipaddr *peer);
 const struct bulk_ops *bulk_pick(struct bulk *b, struct bulk_queue *q, int fd);
 
 /* bulk_loan.c */
-struct bulk_loan *bulk_loan_open(struct bulk *b, struct bulk_queue *q, const struct bulk_ops *ops,
-				 int fd);
+struct bulk_loan *bulk_loan_open(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int fd);
 void bulk_lending(struct bulk *b, struct bulk_loan *ln, struct bulk_seg *seg);
 void bulk_lend(struct bulk *b, struct bulk_loan *ln, struct bulk_seg *seg);
 void bulk_reap(struct bulk *b, struct bulk_loan *ln);
@@ -225,5 +229,8 @@ void bulk_abandon(struct bulk *b);
 
 /* bulk_copy.c */
 extern const struct bulk_ops bulk_copy;
+
+/* bulk_splice.c */
+extern const struct bulk_ops bulk_splice;
 
 #endif

@@ -10,6 +10,7 @@
 
 static const struct bulk_ops *const known[BULK_ENGINES] = {
 	[BULK_COPY] = &bulk_copy,
+	[BULK_SPLICE] = &bulk_splice,
 };
 
 static const char *const names[BULK_ENGINES] = {
@@ -26,6 +27,12 @@ static const char *const names[BULK_ENGINES] = {
  */
 void bulk_engines_init(struct bulk *b)
 {
+	static const uint8_t asked_of[] = {
+		[STACK_BULK_AUTO] = BULK_COPY,	       [STACK_BULK_COPY] = BULK_COPY,
+		[STACK_BULK_SPLICE] = BULK_SPLICE,     [STACK_BULK_URING] = BULK_URING,
+		[STACK_BULK_ZEROCOPY] = BULK_ZEROCOPY,
+	};
+	int asked = asked_of[b->st->cfg.bulk];
 	char why[128];
 
 	for (int e = BULK_COPY + 1; e < BULK_ENGINES; e++) {
@@ -33,7 +40,8 @@ void bulk_engines_init(struct bulk *b)
 			continue;
 		why[0] = 0;
 		if (known[e]->init && known[e]->init(b, why, sizeof(why)) < 0)
-			log_info("bulk", "%s: not to be had: %s", names[e], why);
+			LOG(asked == e ? LOG_WARN : LOG_INFO, "bulk", "%s: not to be had: %s",
+			    names[e], why);
 		else
 			b->engines[e] = known[e];
 	}
@@ -51,50 +59,113 @@ void bulk_engines_fini(struct bulk *b)
 	}
 }
 
-/* May this much more be lent by this flow, and by all? (H72) */
-static bool within_bounds(struct bulk *b, struct bulk_loan *ln)
+static bool in_net(const struct ipaddr *a, const struct stack_net *net)
 {
-	uint64_t now = stack_now(b->st);
-	struct bulk_queue *q = ln->q;
-	const struct bulk_seg *first;
+	uint32_t bytes = net->bits / 8, bits = net->bits % 8;
+
+	if (memcmp(a->b, net->addr.b, bytes) != 0)
+		return false;
+	return bits == 0 || (a->b[bytes] ^ net->addr.b[bytes]) >> (8 - bits) == 0;
+}
+
+static bool may_splice_to(const struct stack_config *cfg, const struct ipaddr *peer)
+{
+	for (uint32_t i = 0; i < cfg->nsplice_to; i++)
+		if (in_net(peer, &cfg->splice_to[i]))
+			return true;
+	return false;
+}
+
+/**
+ * bulk_allow() - which engines may send what @q will carry to @peer
+ */
+void bulk_allow(struct bulk *b, struct bulk_queue *q, const struct ipaddr *peer)
+{
+	const struct stack_config *cfg = &b->st->cfg;
+
+	q->allowed = 0;
+	switch ((enum stack_bulk)cfg->bulk) {
+	case STACK_BULK_COPY:
+		break;
+	case STACK_BULK_AUTO:
+		if (may_splice_to(cfg, peer))
+			q->allowed = 1U << BULK_SPLICE;
+		break;
+	case STACK_BULK_SPLICE:
+		q->allowed = 1U << BULK_SPLICE;
+		break;
+	case STACK_BULK_ZEROCOPY:
+		q->allowed = 1U << BULK_ZEROCOPY;
+		break;
+	case STACK_BULK_URING:
+		q->allowed = 1U << BULK_URING;
+		break;
+	}
+	for (int e = BULK_COPY + 1; e < BULK_ENGINES; e++)
+		if (!b->engines[e])
+			q->allowed &= (uint8_t) ~(1U << e);
+}
+
+/* May this much more be lent by this flow, and by all? NULL, or what counts that not. (H72) */
+static struct counter *beyond_bounds(struct bulk *b, struct bulk_loan *ln)
+{
+	struct stack_counters *n = &b->st->n;
+	const struct bulk_queue *q = ln->q;
 
 	if (ln->bytes + q->bytes > LIMIT_BULK_LENT_BYTES ||
-	    ln->segs + q->segs > LIMIT_BULK_LENT_SEGS ||
-	    b->lent_frames + q->segs > LIMIT_BULK_LENT_FRAMES_ALL)
+	    ln->segs + q->segs > LIMIT_BULK_LENT_SEGS)
+		return &n->bulk_bound;
+	if (b->lent_frames + q->segs > LIMIT_BULK_LENT_FRAMES_ALL)
+		return &n->bulk_crowd;
+	if (!dlist_empty(&ln->lent) &&
+	    stack_now(b->st) - bulk_seg_of(ln->lent.next)->lent_ns > LIMIT_BULK_LENT_AGE_NS)
+		return &n->bulk_late;
+	return NULL;
+}
+
+/* Is a batch by engine @e worth it and within bounds? Its loan is then in q->loan. */
+static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int fd)
+{
+	struct stack_counters *n = &b->st->n;
+	struct bulk_loan *ln;
+	struct counter *why;
+
+	if (q->bytes < LIMIT_BULK_BY_REF_MIN && b->st->cfg.bulk == STACK_BULK_AUTO) {
+		counter_inc(&n->bulk_small);
 		return false;
-	if (dlist_empty(&ln->lent))
-		return true;
-	first = bulk_seg_of(ln->lent.next);
-	return now - first->lent_ns <= LIMIT_BULK_LENT_AGE_NS;
+	}
+	ln = bulk_loan_open(b, q, e, fd);
+	if (!ln) {
+		counter_inc(q->allowed & 1U << e ? &n->bulk_crowd : &n->bulk_elsewhere);
+		return false;
+	}
+	why = beyond_bounds(b, ln);
+	/* Perhaps it has long been let go. Once a cycle. */
+	if (why && ln->polled_ns != stack_now(b->st)) {
+		bulk_reap(b, ln);
+		why = beyond_bounds(b, ln);
+	}
+	if (why)
+		counter_inc(why);
+	return !why;
 }
 
 /**
  * bulk_pick() - the engine for what is pending in @q now
  *
  * By reference where the flow may, the batch is worth it and the bounds allow;
- * else the copy. What bulk_pick() returns has its loan in q->loan.
+ * else the copy. A flow's first choice is asked first, and the next one only if
+ * that has turned out unable.
  */
 const struct bulk_ops *bulk_pick(struct bulk *b, struct bulk_queue *q, int fd)
 {
-	for (int e = BULK_COPY + 1; e < BULK_ENGINES; e++) {
-		struct bulk_loan *ln;
-
-		if (!(q->allowed & 1U << e) || !b->engines[e])
+	for (enum bulk_engine e = BULK_SPLICE; q->allowed && e < BULK_ENGINES; e++) {
+		if (!(q->allowed & 1U << e))
 			continue;
-		if (q->bytes < LIMIT_BULK_BY_REF_MIN)
+		if (suits(b, q, e, fd))
+			return b->engines[e];
+		if (q->allowed & 1U << e)
 			break;
-		ln = bulk_loan_open(b, q, b->engines[e], fd);
-		if (!ln)
-			continue;
-		if (within_bounds(b, ln))
-			return ln->ops;
-		/* Perhaps it has long been let go. Once a cycle. */
-		if (ln->polled_ns != stack_now(b->st)) {
-			bulk_reap(b, ln);
-			if (within_bounds(b, ln))
-				return ln->ops;
-		}
-		break;
 	}
 	return b->engines[BULK_COPY];
 }

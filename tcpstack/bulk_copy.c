@@ -7,6 +7,7 @@
 #include "tcpstack/bulk.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 static ssize_t copy_send(struct bulk *b, int fd, struct bulk_queue *q, uint32_t *offered)
@@ -25,5 +26,6 @@ static ssize_t copy_send(struct bulk *b, int fd, struct bulk_queue *q, uint32_t 
 
 const struct bulk_ops bulk_copy = {
 	.name = "copy",
+	.bytes = offsetof(struct stack_counters, bulk_copy_bytes),
 	.send = copy_send,
 };

@@ -90,14 +90,14 @@ static void came_home(struct bulk *b, struct bulk_loan *ln)
 }
 
 /**
- * bulk_loan_open() - the loan of @q with engine @ops
+ * bulk_loan_open() - the loan of @q with engine @e, which there is
  *
  * Return: NULL when the engine will not serve this flow (it is not asked again),
  * or when another one's loan is still out, or when there is no record left.
  */
-struct bulk_loan *bulk_loan_open(struct bulk *b, struct bulk_queue *q, const struct bulk_ops *ops,
-				 int fd)
+struct bulk_loan *bulk_loan_open(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int fd)
 {
+	const struct bulk_ops *ops = b->engines[e];
 	struct bulk_loan *ln = q->loan;
 
 	if (ln && ln->ops == ops)
@@ -123,6 +123,7 @@ struct bulk_loan *bulk_loan_open(struct bulk *b, struct bulk_queue *q, const str
 	ln->sent = ln->released = q->sent;
 	ln->fin = q->fin;
 	if (ops->open && ops->open(b, ln) < 0) {
+		q->allowed &= (uint8_t) ~(1U << e);
 		pool_put(b->loans, ln);
 		return NULL;
 	}
@@ -209,9 +210,11 @@ void bulk_reap(struct bulk *b, struct bulk_loan *ln)
 static uint64_t next_poll(struct bulk_loan *ln, uint64_t now)
 {
 	uint64_t age = now - oldest(ln)->lent_ns;
+	uint64_t least = LIMIT_BULK_POLL_MIN_NS;
 
-	return ln->polled_ns + MIN(MAX(age / 4, (uint64_t)LIMIT_BULK_POLL_MIN_NS),
-				   (uint64_t)LIMIT_BULK_POLL_MAX_NS);
+	if (ln->bytes >= LIMIT_BULK_LENT_HURRY)
+		least /= 4;
+	return ln->polled_ns + MIN(MAX(age / 4, least), (uint64_t)LIMIT_BULK_POLL_MAX_NS);
 }
 
 /**

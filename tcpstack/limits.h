@@ -83,7 +83,9 @@
  * (measured from 128 KiB to 4 MiB), or what 10 Gbit/s need over the guest's
  * round trip if that is more.
  */
-#define LIMIT_TCP_WINDOW_NEAR	    (512U << 10)
+#define LIMIT_TCP_WINDOW_NEAR (512U << 10)
+/* To one whose pages are given away: our cache has no part in it, fewer turns are cheaper. */
+#define LIMIT_TCP_WINDOW_LENT	    (4U << 20)
 #define LIMIT_TCP_LINK_BYTES_PER_US 1250ULL
 
 /* Frames of the guest held across cycles; the rest of a stalled flow moves to the arena. */
@@ -115,10 +117,11 @@
 /* --- guest memory that sockets refer to (bulk_loan.c) --------------------- */
 
 /*
- * One flow's, before the next batch is copied instead. A Linux guest stops a
- * socket at about 1 MiB of unfinished frames (tcp_limit_output_bytes).
+ * One flow's, before the next batch is copied instead: what a fast reader takes
+ * while we are not looking. A Linux guest stops a socket at 1 to 4 MiB of
+ * unfinished frames by itself (tcp_limit_output_bytes).
  */
-#define LIMIT_BULK_LENT_BYTES  (1U << 20)
+#define LIMIT_BULK_LENT_BYTES  (4U << 20)
 #define LIMIT_BULK_LENT_SEGS   64
 #define LIMIT_BULK_LENT_AGE_NS 20000000ULL
 /* All flows': what a ring of 256 can do without. */
@@ -127,9 +130,17 @@
 #define LIMIT_BULK_LOANS 128
 /* A batch that is worth the questions about it; below, a copy is cheaper. */
 #define LIMIT_BULK_BY_REF_MIN (16U << 10)
+/* With so much lent the engine is asked four times as often. */
+#define LIMIT_BULK_LENT_HURRY (512U << 10)
 /* Between two questions: a quarter of the age of what is lent, within these. */
 #define LIMIT_BULK_POLL_MIN_NS 200000L
 #define LIMIT_BULK_POLL_MAX_NS 20000000L
+/*
+ * The splice engine's pipe. An unaligned 64 KiB segment takes 17 slots of a page;
+ * a user may have 1 MiB (fs.pipe-max-size).
+ */
+#define LIMIT_SPLICE_PIPE_BYTES (1 << 20)
+#define LIMIT_SPLICE_PIPE_MIN	(256 << 10)
 /* What a driver that leaves waits for peers that do not read. */
 #define LIMIT_BULK_DRAIN_NS 100000000L
 

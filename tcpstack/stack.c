@@ -146,6 +146,9 @@ int stack_config_check(const struct stack_config *cfg, char *why, size_t why_len
 	if (!flows_ok(cfg->max_tcp) || !flows_ok(cfg->max_udp) || !flows_ok(cfg->max_ping) ||
 	    !flows_ok(cfg->max_dns))
 		return refuse(why, why_len, "a limit of flows is not 1..%u", LIMIT_FLOWS_MAX);
+	if (cfg->bulk > STACK_BULK_ZEROCOPY || cfg->nsplice_to > STACK_SPLICE_TO_MAX)
+		return refuse(why, why_len,
+			      "no such bulk engine, or too many networks to splice to");
 	if (!memchr(cfg->hostname, 0, sizeof(cfg->hostname)) ||
 	    !memchr(cfg->congestion, 0, sizeof(cfg->congestion)))
 		return refuse(why, why_len, "a name is not terminated");

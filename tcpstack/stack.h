@@ -34,6 +34,22 @@ struct policy;
 struct policy_list;
 
 #define STACK_RESOLVERS_MAX 4
+#define STACK_SPLICE_TO_MAX 16
+
+/* How guest payload goes into host sockets; see bulk_auto.c. */
+enum stack_bulk {
+	STACK_BULK_AUTO,
+	STACK_BULK_COPY,
+	STACK_BULK_SPLICE,
+	STACK_BULK_URING,
+	STACK_BULK_ZEROCOPY,
+};
+
+/* An IP network: the first @bits bits of @addr, of 128 in either family. */
+struct stack_net {
+	struct ipaddr addr;
+	uint8_t bits;
+};
 
 /* Smallest and largest MTU that the guest can be given, bytes of IP packet. */
 #define STACK_MTU_MIN	  576
@@ -62,6 +78,9 @@ struct policy_list;
  * @max_conn_rate:		new TCP connections a second, 0 = no limit
  * @sndbuf, @rcvbuf:		SO_SNDBUF/SO_RCVBUF of host sockets, 0 = the kernel's
  * @congestion:			TCP_CONGESTION of host sockets, "" = the kernel's
+ * @bulk:			enum stack_bulk
+ * @splice_to, @nsplice_to:	peers for which the operator vouches that they read what
+ *				they receive, and neither splice, tee nor map it
  * @no_peek_offset:		behave as on a kernel without SO_PEEK_OFF for TCP
  */
 struct stack_config {
@@ -80,6 +99,9 @@ struct stack_config {
 	uint32_t sndbuf, rcvbuf;
 	char congestion[16];
 	const struct policy_list *policy;
+	uint32_t bulk;
+	uint32_t nsplice_to;
+	struct stack_net splice_to[STACK_SPLICE_TO_MAX];
 	bool no_peek_offset;
 };
 
@@ -123,6 +145,9 @@ struct stack_counters {
 	struct counter cycles;
 	struct counter trims;	     /* times that idle memory was given back */
 	struct counter parked_bytes; /* gauge: guest payload held back */
+	struct counter bulk_copy_bytes, bulk_splice_bytes, bulk_zerocopy_bytes, bulk_uring_bytes;
+	struct counter bulk_small, bulk_bound, bulk_late, bulk_crowd; /* batches copied: why */
+	struct counter bulk_elsewhere;			  /* flows whose peer cannot be watched */
 	struct counter bulk_lent_bytes, bulk_lent_frames; /* gauges: referred to by sockets */
 	struct counter bulk_released;			  /* segments that sockets have let go */
 	struct counter bulk_abandoned;			  /* ... that were taken back from them */

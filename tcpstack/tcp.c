@@ -500,11 +500,12 @@ void tcp_dump(const struct stack *st, FILE *out)
 
 		fprintf(out,
 			"tcp %s -> %s %s tx %" PRIu64 " rx %" PRIu64
-			" parked %u in-flight %u window %u/%u%s%s\n",
+			" parked %u in-flight %u window %u/%u by-ref %" PRIu64 " lent %u%s%s\n",
 			endpoint_format(&f->key.guest, guest),
 			endpoint_format(&f->key.remote, remote), tcp_state_name(fl), f->tx_bytes,
 			f->rx_bytes, fl->tx.bytes, fl->snd_max - fl->snd_una,
-			fl->rcv_edge - fl->rcv_nxt, fl->snd_wnd, fl->tx_blocked ? " host-full" : "",
+			fl->rcv_edge - fl->rcv_nxt, fl->snd_wnd, fl->tx.by_ref,
+			fl->tx.loan ? fl->tx.loan->bytes : 0, fl->tx_blocked ? " host-full" : "",
 			fl->rx_starved ? " no-buffers" : "");
 	}
 }

@@ -74,6 +74,7 @@ int tcp_accept(struct stack *st, int fd, const struct flow_key *wanted, const st
 	fl->f.fd = fd;
 	fl->f.host = *peer;
 	fl->f.inbound = true;
+	bulk_allow(&t->bulk, &fl->tx, &peer->addr);
 	fl->rcv_scale = LIMIT_TCP_WSCALE;
 	fl->sack = true;
 	tcp_tx_offer_first(fl);

@@ -265,6 +265,7 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 	}
 	fl->f.fd = fd;
 	fl->f.host = host;
+	bulk_allow(&t->bulk, &fl->tx, &host.addr);
 	tcp_read_syn(t, fl, s);
 	counter_inc(&t->st->n.tcp_opened);
 	tcp_syscall(t);

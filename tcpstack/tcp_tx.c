@@ -26,6 +26,7 @@
  * guest needs (near_window()). The guest cycles through as much memory as we let
  * it send, and what is cycled through should still be in the cache when the
  * kernel copies it: with up to 512 KiB a copied GB costs half the CPU time of 4 MiB.
+ * Where pages are given away there is no such copy, and the window is wider.
  *
  * The parking part is what keeps the estimate honest. While nothing is parked the
  * window stays open by at least LIMIT_TCP_PARK_BYTES, so a guest with more to
@@ -93,8 +94,9 @@ static void measure_room(struct tcp *t, struct tcp_flow *fl)
 static uint32_t near_window(const struct tcp_flow *fl)
 {
 	uint64_t bdp = fl->rtt_min * LIMIT_TCP_LINK_BYTES_PER_US / NS_PER_US;
+	uint64_t least = fl->tx.loan ? LIMIT_TCP_WINDOW_LENT : LIMIT_TCP_WINDOW_NEAR;
 
-	return (uint32_t)MIN(MAX(bdp, (uint64_t)LIMIT_TCP_WINDOW_NEAR), 65535ULL << fl->rcv_scale);
+	return (uint32_t)MIN(MAX(bdp, least), 65535ULL << fl->rcv_scale);
 }
 
 /* Move the window's right edge as far as there is room behind it. */

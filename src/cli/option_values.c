@@ -191,6 +191,39 @@ static int set_prefix6(const struct option_def *d, struct stack_config *c, const
 	return 0;
 }
 
+/* "any", or a network of either family. */
+static int add_net(const struct option_def *d, struct stack_config *c, const char *arg, char *why,
+		   size_t why_len)
+{
+	struct stack_net *net = &c->splice_to[c->nsplice_to];
+	const char *slash = strchr(arg, '/'), *end;
+	char addr[INET6_ADDRSTRLEN];
+	uint64_t bits = 0;
+
+	if (c->nsplice_to == STACK_SPLICE_TO_MAX)
+		return bad(d, why, why_len, "at most %d networks", STACK_SPLICE_TO_MAX);
+	*net = (struct stack_net){ .bits = 0 };
+	if (strcmp(arg, "any") == 0) {
+		c->nsplice_to++;
+		return 0;
+	}
+	if (!slash || (size_t)(slash - arg) >= sizeof(addr))
+		return bad(d, why, why_len, "\"%.60s\" is not a network such as 127.0.0.0/8", arg);
+	memcpy(addr, arg, (size_t)(slash - arg));
+	addr[slash - arg] = 0;
+	if (ipaddr_parse(addr, &net->addr) < 0 || parse_digits(slash + 1, &bits, &end) < 0 ||
+	    *end || bits > (ipaddr_is_v4(&net->addr) ? 32 : 128))
+		return bad(d, why, why_len, "\"%.60s\" is not a network such as 127.0.0.0/8", arg);
+	if (ipaddr_is_v4(&net->addr))
+		bits += 96;
+	net->bits = (uint8_t)bits;
+	for (uint32_t i = net->bits; i < 128; i++)
+		if (net->addr.b[i / 8] & 0x80 >> i % 8)
+			return bad(d, why, why_len, "%.60s has bits beyond its prefix", arg);
+	c->nsplice_to++;
+	return 0;
+}
+
 /* a.b.c.d, a.b.c.d:port, v6, [v6], [v6]:port */
 static int parse_resolver(const char *arg, struct endpoint *ep)
 {
@@ -296,8 +329,8 @@ static int set_chars(const struct option_def *d, char *v, const char *arg, char 
  */
 bool option_repeats(const struct option_def *d)
 {
-	return d->type == OPT_DNS || d->type == OPT_ENV || d->type == OPT_ALLOW ||
-	       d->type == OPT_DENY || d->type == OPT_PUBLISH;
+	return d->type == OPT_NET || d->type == OPT_DNS || d->type == OPT_ENV ||
+	       d->type == OPT_ALLOW || d->type == OPT_DENY || d->type == OPT_PUBLISH;
 }
 
 /**
@@ -356,6 +389,8 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		return set_subnet(d, field(d, o), text, why, why_len);
 	case OPT_PREFIX6:
 		return set_prefix6(d, field(d, o), text, why, why_len);
+	case OPT_NET:
+		return add_net(d, field(d, o), text, why, why_len);
 	case OPT_DNS:
 		return add_dns(d, field(d, o), text, why, why_len);
 	case OPT_ENV:
@@ -447,6 +482,7 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 	case OPT_FLAG:
 	case OPT_OPTIONAL:
 	case OPT_CONFIG:
+	case OPT_NET:
 	case OPT_DNS:
 	case OPT_ENV:
 	case OPT_PUBLISH:

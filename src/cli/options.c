@@ -22,6 +22,10 @@ static const char *const profiles[] = {
 
 static_assert(ARRAY_SIZE(log_levels) == LOG_LEVELS + 1, "a word for each level");
 
+static const char *const bulk_words[] = {
+	[STACK_BULK_AUTO] = "auto", [STACK_BULK_COPY] = "copy", [STACK_BULK_SPLICE] = "splice", NULL
+};
+
 #define RUN   (1U << COMMAND_RUN)
 #define VHOST (1U << COMMAND_VHOST_USER)
 #define BOTH  (RUN | VHOST)
@@ -105,6 +109,11 @@ const struct option_def option_table[] = {
 	{ "congestion", "NAME", "net.congestion",
 	  "TCP congestion control of host sockets; else the kernel's choice", BOTH, OPT_CHARS,
 	  FIELD(stack.congestion), 0, sizeof(((struct stack_config *)0)->congestion), NULL },
+	{ "bulk", "ENGINE", "net.bulk", "how payload goes into host sockets", BOTH, OPT_WORD,
+	  FIELD(stack.bulk), 0, 0, bulk_words },
+	{ "splice-to", "CIDR|any", "net.splice_to",
+	  "peers on this host that may get the guest's pages instead of copies, repeatable", BOTH,
+	  OPT_NET, FIELD(stack), 0, 0, NULL },
 	{ .commands = RUN, .help = "Command" },
 	{ "env", "NAME=VALUE", "command.env", "set in COMMAND's environment, repeatable", RUN,
 	  OPT_ENV, FIELD(env), 0, 0, NULL },

@@ -97,6 +97,7 @@ enum option_type {
 	OPT_CHARS,   /* char[max]: copied */
 	OPT_SUBNET,  /* struct stack_config's address plan */
 	OPT_PREFIX6, /* the IPv6 one */
+	OPT_NET,     /* one more of struct stack_config's networks to splice to */
 	OPT_DNS,     /* one more resolver of struct stack_config */
 	OPT_ENV,     /* one more NAME=VALUE */
 	OPT_ALLOW,   /* one more rule of struct policy_list */

@@ -137,6 +137,29 @@ static void prefix6_sets_the_whole_address_plan(void **state)
 		assert_int_equal(PARSE(&o, "--prefix6", bad[i]), -EINVAL);
 }
 
+/* H44: what cannot be read whole is an error, never a wider net. */
+static void networks_to_splice_to_add_up(void **state)
+{
+	static const char *const bad[] = { "127.0.0.1", "127.0.0.0/33", "127.0.0.1/8",	"::1/129",
+					   "/8",	"127.0.0.0/",	"127.0.0.0/8x", "all" };
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--mtu", "1500"), 0);
+	assert_int_equal(o.stack.bulk, STACK_BULK_AUTO);
+	assert_int_equal(o.stack.nsplice_to, 0);
+	assert_int_equal(PARSE(&o, "--bulk=splice", "--splice-to", "127.0.0.0/8",
+			       "--splice-to=fd00::/9", "--splice-to", "any"),
+			 0);
+	assert_int_equal(o.stack.bulk, STACK_BULK_SPLICE);
+	assert_int_equal(o.stack.nsplice_to, 3);
+	assert_int_equal(o.stack.splice_to[0].bits, 104);
+	assert_int_equal(o.stack.splice_to[1].bits, 9);
+	assert_int_equal(o.stack.splice_to[2].bits, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(PARSE(&o, "--splice-to", bad[i]), -EINVAL);
+}
+
 static void resolvers_of_both_families_add_up(void **state)
 {
 	static const char *const bad[] = { "1.2.3",  "1.2.3.4:0", "1.2.3.4:65536", "1.2.3.4:x",
@@ -356,6 +379,7 @@ int main(void)
 		cmocka_unit_test(sizes_have_units_and_limits),
 		cmocka_unit_test(subnet_sets_the_whole_address_plan),
 		cmocka_unit_test(prefix6_sets_the_whole_address_plan),
+		cmocka_unit_test(networks_to_splice_to_add_up),
 		cmocka_unit_test(resolvers_of_both_families_add_up),
 		cmocka_unit_test(environment_adds_up_in_order),
 		cmocka_unit_test(rules_keep_their_order),

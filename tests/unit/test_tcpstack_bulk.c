@@ -337,7 +337,7 @@ static void loans_are_lent_on_when_idle(void **state)
 	(void)state;
 	for (int i = 0; i <= LOANS; i++) {
 		bulk_queue_init(&q[i]);
-		assert_non_null(bulk_loan_open(&fx.b, &q[i], &fake_ref, -1));
+		assert_non_null(bulk_loan_open(&fx.b, &q[i], BULK_SPLICE, -1));
 	}
 	assert_int_equal(opens, LOANS + 1);
 	assert_null(q[0].loan);

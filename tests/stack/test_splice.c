@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages that travel by reference, to readers of every kind. The rig overwrites
+ * and frees a frame's memory the moment its token returns, so a page that is
+ * released too early shows as wrong bytes at the reader.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/base/base.h"
+#include "tcpstack/limits.h"
+#include "tcpstack/tcp.h"
+#include "tests/stack/rig_tcp.h"
+
+#define MIB (1ULL << 20)
+#define TSO 59860
+
+#define COUNT(u, name) counter_get(&stack_counters(rig_stack((u)->r))->name)
+
+struct up {
+	struct rig *r;
+	struct rig_conn c;
+	int lfd, fd;
+	uint16_t port;
+	uint64_t got;
+};
+
+static void up_start(struct up *u, struct rig_config *cfg)
+{
+	struct rig_config def;
+
+	(void)signal(SIGPIPE, SIG_IGN); /* as the worker has it */
+	if (!cfg) {
+		rig_config_defaults(&def);
+		cfg = &def;
+		cfg->stack.bulk = STACK_BULK_SPLICE;
+	}
+	u->r = rig_new(cfg);
+	u->lfd = rig_listen(&u->port);
+	u->got = 0;
+	rig_conn_init(&u->c, u->r, 40000, u->port);
+	u->fd = rig_conn_open(&u->c, u->lfd);
+}
+
+static void up_end(struct up *u)
+{
+	close(u->fd);
+	close(u->lfd);
+	rig_free(u->r);
+}
+
+/* Can the peer of this connection be watched here? Not under every sandbox. */
+static bool can_splice(struct up *u)
+{
+	struct tcp *t = rig_stack(u->r)->tcp;
+
+	if (t->bulk.engines[BULK_SPLICE] && COUNT(u, bulk_splice_bytes) > 0)
+		return true;
+	print_message("no splice engine, or sock_diag finds no peer\n");
+	up_end(u);
+	return false;
+}
+
+#define NEEDS_SPLICE(u)             \
+	do {                        \
+		if (!can_splice(u)) \
+			skip();     \
+	} while (0)
+
+/* Time passes, so that what is lent is asked after. */
+static void tick(struct up *u)
+{
+	rig_advance(u->r, LIMIT_BULK_POLL_MAX_NS);
+	rig_conn_poll(&u->c);
+}
+
+static bool round_of(struct up *u, uint64_t total, uint32_t size)
+{
+	rig_conn_poll(&u->c);
+	rig_conn_upload(&u->c, total, size);
+	rig_pump_read(u->fd, u->c.tx_seed, &u->got);
+	tick(u);
+	return u->got == total;
+}
+
+/* The guest sends what it may; nobody reads. */
+static void send_unread(struct up *u, uint64_t bytes)
+{
+	for (int i = 0; i < 10; i++) {
+		rig_conn_upload(&u->c, u->c.tx_bytes + bytes, TSO);
+		bytes = 0;
+		rig_cycle(u->r);
+		rig_conn_poll(&u->c);
+	}
+}
+
+static void every_byte_arrives(void **state)
+{
+	struct up u;
+
+	(void)state;
+	up_start(&u, NULL);
+	RIG_UNTIL(u.r, round_of(&u, 64 * MIB, TSO));
+	NEEDS_SPLICE(&u);
+	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+	assert_true(COUNT(&u, bulk_splice_bytes) > 32 * MIB);
+	assert_int_equal(COUNT(&u, bulk_lent_bytes), 0);
+	assert_int_equal(COUNT(&u, bulk_lent_frames), 0);
+	assert_int_equal(u.c.resends, 0);
+	assert_int_equal(rig_allocs(u.r), 0);
+	up_end(&u);
+}
+
+/* Room for half a frame at a time: what the socket does not take is put into the pipe anew. */
+static void partial_splices_lose_nothing(void **state)
+{
+	struct rig_config cfg;
+	struct up u;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.stack.bulk = STACK_BULK_SPLICE;
+	cfg.stack.sndbuf = 20000;
+	cfg.tx_pieces = 7;
+	up_start(&u, &cfg);
+	RIG_UNTIL(u.r, round_of(&u, 8 * MIB, 30011));
+	NEEDS_SPLICE(&u);
+	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+	up_end(&u);
+}
+
+/* H73: the pipe serves all flows, and no flow's remainder reaches another. */
+static void flows_share_the_pipe_and_nothing_else(void **state)
+{
+	enum { FLOWS = 4 };
+	static struct rig_conn c[FLOWS];
+	uint64_t got[FLOWS] = { 0 };
+	struct rig_config cfg;
+	int fd[FLOWS], done = 0;
+	struct up u;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.stack.bulk = STACK_BULK_SPLICE;
+	cfg.stack.sndbuf = 30000;
+	up_start(&u, &cfg);
+	for (uint16_t i = 0; i < FLOWS; i++) {
+		rig_conn_init(&c[i], u.r, (uint16_t)(41000 + i), u.port);
+		c[i].tx_seed = 77U + i;
+		c[i].group = c;
+		c[i].group_size = i + 1U;
+		fd[i] = rig_conn_open(&c[i], u.lfd);
+	}
+	for (int i = 0; i < FLOWS; i++)
+		c[i].group_size = FLOWS;
+	for (uint64_t since = clock_now_ns(); done < FLOWS;) {
+		done = 0;
+		rig_step(u.r, since, "all flows", __FILE__, __LINE__);
+		rig_conn_poll(c);
+		for (int i = 0; i < FLOWS; i++) {
+			rig_conn_upload(&c[i], 4 * MIB, TSO);
+			rig_pump_read(fd[i], c[i].tx_seed, &got[i]);
+			done += got[i] == 4 * MIB;
+		}
+		rig_advance(u.r, LIMIT_BULK_POLL_MAX_NS);
+	}
+	NEEDS_SPLICE(&u);
+	RIG_UNTIL(u.r, (rig_advance(u.r, LIMIT_BULK_POLL_MAX_NS), rig_held(u.r) == 0));
+	for (int i = 0; i < FLOWS; i++)
+		close(fd[i]);
+	up_end(&u);
+}
+
+/* The rule switched off: whatever was accepted is released. */
+static uint64_t release_at_once(struct bulk *b, struct bulk_loan *ln)
+{
+	(void)b;
+	return ln->sent;
+}
+
+static uint64_t count_wrong(struct up *u)
+{
+	uint64_t n = 0, wrong = 0;
+	uint8_t *want = malloc(u->c.tx_bytes), *have = malloc(u->c.tx_bytes);
+
+	assert_non_null(want);
+	assert_non_null(have);
+	while (n < u->c.tx_bytes) {
+		ssize_t got = recv(u->fd, have + n, u->c.tx_bytes - n, MSG_DONTWAIT);
+
+		assert_true(got > 0);
+		n += (uint64_t)got;
+	}
+	rig_pattern(want, n, u->c.tx_seed, 0);
+	for (uint64_t i = 0; i < n; i++)
+		wrong += want[i] != have[i];
+	free(want);
+	free(have);
+	u->got = n;
+	return wrong;
+}
+
+/*
+ * H70, H71: all is ACKed, nothing is read, time passes. With the rule the tokens
+ * stay and the reader finds every byte; without it the same reader finds what was
+ * written to the pages afterwards.
+ */
+static void an_ack_is_no_release(void **state)
+{
+	struct bulk_ops no_rule = bulk_splice;
+
+	(void)state;
+	no_rule.reap = release_at_once;
+	for (int rule = 0; rule < 2; rule++) {
+		struct up u;
+
+		up_start(&u, NULL);
+		if (!rule)
+			rig_stack(u.r)->tcp->bulk.engines[BULK_SPLICE] = &no_rule;
+		send_unread(&u, 6 * (uint64_t)TSO);
+		for (int i = 0; i < 50; i++)
+			tick(&u);
+		NEEDS_SPLICE(&u);
+		assert_true(rig_conn_acked(&u.c));
+		assert_int_equal(rig_held(u.r) > 0, rule);
+		if (rule)
+			assert_int_equal(count_wrong(&u), 0);
+		else
+			assert_true(count_wrong(&u) > u.c.tx_bytes / 4);
+		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+		up_end(&u);
+	}
+}
+
+/* H72: a reader that stops pins so much and no more; the rest goes by copy and by parking. */
+static void a_reader_that_stops_pins_little(void **state)
+{
+	struct up u;
+	uint64_t total;
+
+	(void)state;
+	up_start(&u, NULL);
+	for (int stop = 0; stop < 4; stop++) {
+		for (int i = 0; i < 100; i++) {
+			rig_conn_upload(&u.c, 256 * MIB, TSO);
+			tick(&u);
+			assert_true(COUNT(&u, bulk_lent_frames) <= LIMIT_BULK_LENT_SEGS);
+			assert_true(COUNT(&u, bulk_lent_bytes) <= LIMIT_BULK_LENT_BYTES);
+			assert_true(rig_held(u.r) <= LIMIT_BULK_LENT_SEGS + LIMIT_TCP_HELD_FLOW);
+		}
+		NEEDS_SPLICE(&u);
+		assert_true(COUNT(&u, bulk_late) > 0);
+		total = u.c.tx_bytes;
+		RIG_UNTIL(u.r, round_of(&u, total, TSO));
+		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+	}
+	assert_int_equal(u.c.resends, 0);
+	up_end(&u);
+}
+
+/* The guest's FIN: nothing stays held for a reader that has not asked for the end. */
+static void a_fin_is_not_taken_for_a_byte(void **state)
+{
+	struct up u;
+
+	(void)state;
+	up_start(&u, NULL);
+	send_unread(&u, 4 * (uint64_t)TSO);
+	rig_conn_fin(&u.c);
+	tick(&u);
+	NEEDS_SPLICE(&u);
+	assert_true(rig_held(u.r) > 0);
+	assert_int_equal(count_wrong(&u), 0);
+	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+	rig_read_eof(u.r, u.fd);
+	up_end(&u);
+}
+
+/* H73: the peer resets with bytes on the way: its queue is gone, all tokens return. */
+static void a_peer_that_resets_releases_all(void **state)
+{
+	struct up u;
+
+	(void)state;
+	up_start(&u, NULL);
+	send_unread(&u, 8 * (uint64_t)TSO);
+	NEEDS_SPLICE(&u);
+	assert_true(rig_held(u.r) > 0);
+	rig_reset_close(u.fd);
+	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+	rig_conn_poll(&u.c);
+	assert_true(u.c.rst);
+	u.fd = dup(u.lfd);
+	up_end(&u);
+}
+
+/*
+ * H76, section 7 rule 7: the guest resets while its pages lie unread at the peer.
+ * The flow is gone at once and its record serves another; the pages stay lent, and
+ * the peer hears of the reset behind the last of them.
+ */
+static void a_reset_waits_for_the_reader(void **state)
+{
+	uint8_t byte;
+	struct up u;
+
+	(void)state;
+	up_start(&u, NULL);
+	send_unread(&u, 4 * (uint64_t)TSO);
+	NEEDS_SPLICE(&u);
+	rig_conn_segment(&u.c, RIG_RST, u.c.snd_nxt, NULL, 0);
+	rig_cycle(u.r);
+	assert_int_equal(COUNT(&u, tcp_active), 0);
+	for (int i = 0; i < 100; i++)
+		rig_advance(u.r, LIMIT_BULK_POLL_MAX_NS);
+	assert_true(rig_held(u.r) > 0);
+	assert_int_equal(count_wrong(&u), 0);
+	RIG_UNTIL(u.r, (rig_advance(u.r, LIMIT_BULK_POLL_MAX_NS), rig_held(u.r) == 0));
+	assert_int_equal(recv(u.fd, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, ECONNRESET);
+	up_end(&u);
+}
+
+struct reader {
+	pthread_t thread;
+	int fd;
+	uint64_t seed, total, wrong;
+};
+
+/* Waits a little, so that the driver goes while bytes are lent, and reads all. */
+static void *read_late(void *arg)
+{
+	const struct timespec wait = { .tv_nsec = 20 * NS_PER_MS };
+	uint8_t buf[65536], want[65536];
+	struct reader *rd = arg;
+	uint64_t at = 0;
+
+	nanosleep(&wait, NULL);
+	while (at < rd->total) {
+		ssize_t n = recv(rd->fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+		if (n <= 0)
+			break;
+		rig_pattern(want, (size_t)n, rd->seed, at);
+		rd->wrong += memcmp(want, buf, (size_t)n) != 0;
+		at += (uint64_t)n;
+	}
+	rd->wrong += at != rd->total;
+	return NULL;
+}
+
+/* H17: a driver that leaves waits for a reader that reads, and the connection lives on. */
+static void a_driver_that_leaves_waits_for_readers(void **state)
+{
+	struct reader rd;
+	struct up u;
+
+	(void)state;
+	up_start(&u, NULL);
+	send_unread(&u, 4 * (uint64_t)TSO);
+	NEEDS_SPLICE(&u);
+	assert_true(rig_held(u.r) > 0);
+	rd = (struct reader){ .fd = u.fd, .seed = u.c.tx_seed, .total = u.c.tx_bytes };
+	assert_int_equal(pthread_create(&rd.thread, NULL, read_late, &rd), 0);
+	rig_detach(u.r); /* checks that every token is back */
+	pthread_join(rd.thread, NULL);
+	assert_int_equal(rd.wrong, 0);
+	assert_int_equal(COUNT(&u, bulk_abandoned), 0);
+	assert_int_equal(COUNT(&u, tcp_active), 1);
+	rig_attach(u.r);
+	u.got = rd.total;
+	RIG_UNTIL(u.r, round_of(&u, 8 * MIB, TSO));
+	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+	up_end(&u);
+}
+
+/* ... and does not wait for one that does not: its connection is reset, which is counted. */
+static void a_driver_that_leaves_resets_the_others(void **state)
+{
+	uint8_t buf[65536];
+	struct up u;
+	ssize_t n;
+
+	(void)state;
+	up_start(&u, NULL);
+	send_unread(&u, 4 * (uint64_t)TSO);
+	NEEDS_SPLICE(&u);
+	rig_detach(u.r);
+	assert_true(COUNT(&u, bulk_abandoned) > 0);
+	assert_int_equal(COUNT(&u, tcp_active), 0);
+	while ((n = recv(u.fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		;
+	assert_int_equal(n, -1);
+	assert_int_equal(errno, ECONNRESET);
+	rig_attach(u.r);
+	up_end(&u);
+}
+
+/*
+ * The limit of the oracle, and why the operator must vouch: a reader that splices
+ * takes pages out of its queue and keeps them. It finds what came later.
+ */
+static void a_reader_that_splices_is_not_covered(void **state)
+{
+	uint8_t *want, *have;
+	uint64_t wrong = 0;
+	struct up u;
+	ssize_t n;
+	int p[2];
+
+	(void)state;
+	up_start(&u, NULL);
+	send_unread(&u, 2 * (uint64_t)TSO);
+	NEEDS_SPLICE(&u);
+	assert_int_equal(pipe2(p, O_NONBLOCK | O_CLOEXEC), 0);
+	fcntl(p[1], F_SETPIPE_SZ, 1 << 20);
+	n = splice(u.fd, NULL, p[1], NULL, TSO / 2, SPLICE_F_NONBLOCK);
+	assert_true(n > 0);
+	u.got = (uint64_t)n;
+	want = malloc((size_t)n);
+	have = malloc((size_t)n);
+	RIG_UNTIL(u.r, (rig_pump_read(u.fd, u.c.tx_seed, &u.got), tick(&u), rig_held(u.r) == 0));
+	rig_pattern(want, (size_t)n, u.c.tx_seed, 0);
+	assert_int_equal(read(p[0], have, (size_t)n), n);
+	for (ssize_t i = 0; i < n; i++)
+		wrong += want[i] != have[i];
+	assert_true(wrong > 0);
+	free(want);
+	free(have);
+	close(p[0]);
+	close(p[1]);
+	up_end(&u);
+}
+
+/* auto: only to peers that were named, and only what is worth it. */
+static void auto_splices_only_where_it_may(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct rig_config cfg;
+		struct up u;
+
+		rig_config_defaults(&cfg);
+		cfg.stack.bulk = STACK_BULK_AUTO;
+		cfg.stack.nsplice_to = 1;
+		cfg.stack.splice_to[0] = (struct stack_net){
+			ipaddr_from_v4(i == 0 ? 0x7f010000 : 0x7f000000), i == 0 ? 112 : 104
+		};
+		up_start(&u, &cfg);
+		for (int k = 0; i == 1 && k < 100; k++) { /* small ones, one at a time */
+			rig_conn_upload(&u.c, u.c.tx_bytes + 1400, 1400);
+			round_of(&u, u.c.tx_bytes, 1400);
+		}
+		if (i != 1)
+			RIG_UNTIL(u.r, round_of(&u, 8 * MIB, TSO));
+		if (i == 2)
+			NEEDS_SPLICE(&u);
+		else
+			assert_int_equal(COUNT(&u, bulk_splice_bytes), 0);
+		if (i == 1)
+			assert_true(COUNT(&u, bulk_small) > 0);
+		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+		up_end(&u);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_byte_arrives),
+		cmocka_unit_test(partial_splices_lose_nothing),
+		cmocka_unit_test(flows_share_the_pipe_and_nothing_else),
+		cmocka_unit_test(an_ack_is_no_release),
+		cmocka_unit_test(a_reader_that_stops_pins_little),
+		cmocka_unit_test(a_fin_is_not_taken_for_a_byte),
+		cmocka_unit_test(a_peer_that_resets_releases_all),
+		cmocka_unit_test(a_reset_waits_for_the_reader),
+		cmocka_unit_test(a_driver_that_leaves_waits_for_readers),
+		cmocka_unit_test(a_driver_that_leaves_resets_the_others),
+		cmocka_unit_test(a_reader_that_splices_is_not_covered),
+		cmocka_unit_test(auto_splices_only_where_it_may),
+	};
+
+	return cmocka_run_group_tests_name("splice", tests, NULL, NULL);
+}
