@@ -48,6 +48,7 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(dhcp_acks, "DHCP leases acknowledged"),
 	C(dhcp6_replies, "DHCPv6 replies sent"),
 	C(router_adverts, "IPv6 router advertisements sent"),
+	C(icmp_errors, "ICMP errors of the host's network about datagrams of the guest"),
 	C(names_learnt, "addresses noted under a name, for rules of names"),
 	C(policy_monitored, "denials that the profile monitored let pass"),
 	C(syscalls, "system calls of the stack"),

@@ -26,8 +26,10 @@ static void on_event(void *ctx, uint64_t token, uint32_t events)
 	struct flow *f = flow_of_token(&d->flows, token);
 	struct dgram_flow *df = container_of(f, struct dgram_flow, flow);
 
-	(void)events;
-	if (f && dlist_empty(&df->ready))
+	if (!f)
+		return;
+	df->errors |= !!(events & EPOLLERR);
+	if (dlist_empty(&df->ready))
 		dlist_push_tail(&d->ready, &df->ready);
 }
 
@@ -108,6 +110,7 @@ struct dgram_flow *dgram_new(struct dgram *d, const struct flow_key *key)
 	df = container_of(f, struct dgram_flow, flow);
 	dlist_init(&df->ready);
 	timer_init(&df->timer, d->expired, d->st);
+	df->ttl = LIMIT_TTL;
 	update_gauge(d);
 	return df;
 }
@@ -169,6 +172,8 @@ int dgram_connect(struct dgram *d, struct dgram_flow *df, int protocol, const st
 	if (fd < 0)
 		return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
 	set_buffers(st, fd);
+	if (d->wants_errors)
+		dgram_want_errors(d, fd, sa.sa.sa_family);
 	counter_inc(&st->n.syscalls);
 	if (connect(fd, &sa.sa, len))
 		rc = -errno;
@@ -256,13 +261,22 @@ int dgram_send(struct dgram *d, struct dgram_flow *df, struct msghdr *msg, const
 	int err = 0;
 
 	for (int tries = 0; tries < 2; tries++) {
+		bool told;
+
 		counter_inc(&st->n.syscalls);
 		if (sendmsg(df->flow.fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 			return 0;
 		err = errno;
-		if (!dgram_unreachable_code(err, &code))
+		if (err == EAGAIN || err == ENOBUFS)
 			break;
-		if (tries == 0)
+		told = dgram_take_errors(d, df) > 0;
+		if (err == EMSGSIZE && !told) {
+			dgram_too_big(d, df, pkt);
+			break;
+		}
+		if (err == EMSGSIZE || !dgram_unreachable_code(err, &code))
+			break;
+		if (tries == 0 && !told)
 			icmp_send_unreachable(st, pkt, code);
 	}
 	stack_drop(st, DROP_UDP_SEND);

@@ -14,11 +14,15 @@
  * @flow:	key, host socket, age
  * @ready:	in the table's list while the socket may have something to read
  * @timer:	end of life, or of patience; the protocol arms it
+ * @errors:	the socket has reported an error that was not looked at
+ * @ttl:	of the guest's datagrams, as the socket knows it
  */
 struct dgram_flow {
 	struct flow flow;
 	struct dlist ready;
 	struct timer timer;
+	bool errors;
+	uint8_t ttl;
 };
 
 static_assert(offsetof(struct dgram_flow, flow) == 0, "flow tables yield struct flow");
@@ -29,6 +33,7 @@ static_assert(offsetof(struct dgram_flow, flow) == 0, "flow tables yield struct 
  * @kind:	of the sockets' tokens
  * @expired:	timer callback, its context is the stack
  * @active:	gauge of live flows, NULL = none
+ * @wants_errors:	sockets queue ICMP errors, for dgram_take_errors()
  */
 struct dgram {
 	struct stack *st;
@@ -37,6 +42,7 @@ struct dgram {
 	enum token_kind kind;
 	timer_fn expired;
 	struct counter *active;
+	bool wants_errors;
 };
 
 /* dgram.c */
@@ -52,5 +58,12 @@ void dgram_wake_again(struct dgram *d, struct dgram_flow *df);
 bool dgram_unreachable_code(int err, uint8_t *code);
 int dgram_send(struct dgram *d, struct dgram_flow *df, struct msghdr *msg,
 	       const struct packet *pkt);
+
+/* dgram_error.c */
+uint32_t dgram_take_errors(struct dgram *d, struct dgram_flow *df);
+void dgram_report_unreachable(struct dgram *d, const struct dgram_flow *df, uint8_t code);
+void dgram_want_errors(struct dgram *d, int fd, int family);
+void dgram_set_ttl(struct dgram *d, struct dgram_flow *df, const struct packet *pkt);
+void dgram_too_big(struct dgram *d, struct dgram_flow *df, const struct packet *pkt);
 
 #endif

@@ -52,6 +52,7 @@ int ping_init(struct stack *st)
 	p->d.kind = TOKEN_PING;
 	p->d.expired = on_expiry;
 	p->d.active = &st->n.ping_active;
+	p->d.wants_errors = true;
 	rc = dgram_init(&p->d, st->cfg.max_ping, sizeof(struct dgram_flow));
 	if (rc)
 		ping_fini(st);
@@ -156,6 +157,7 @@ void ping_input(struct stack *st, const struct packet *pkt, uint16_t id)
 	put_be16(header + 2, 0);
 	p->iov[0] = (struct iovec){ header, sizeof(header) };
 	msg.msg_iovlen = 1 + n;
+	dgram_set_ttl(&p->d, df, pkt);
 	if (dgram_send(&p->d, df, &msg, pkt))
 		return;
 	counter_inc(&st->n.ping_tx);
@@ -204,6 +206,8 @@ static uint32_t receive(struct stack *st, struct dgram_flow *df, uint32_t budget
 {
 	struct ping *p = st->ping;
 
+	if (df->errors)
+		dgram_take_errors(&p->d, df);
 	for (uint32_t taken = 0; taken < budget && !st->rx_starved; taken++) {
 		ssize_t n;
 
@@ -214,8 +218,11 @@ static uint32_t receive(struct stack *st, struct dgram_flow *df, uint32_t budget
 		} else if (errno == EAGAIN) {
 			dlist_del(&df->ready);
 			return taken + 1;
+		} else {
+			/* The network has reported something: taken off, and the next call goes on.
+			 */
+			dgram_take_errors(&p->d, df);
 		}
-		/* Else an error that the network reported: taken off, and the next call goes on. */
 	}
 	return budget;
 }

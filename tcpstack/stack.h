@@ -139,6 +139,7 @@ struct stack_counters {
 	struct counter dns_queries, dns_answers;
 	struct counter dhcp_acks, dhcp6_replies;
 	struct counter router_adverts;
+	struct counter icmp_errors;	 /* of the host's network, about datagrams of the guest */
 	struct counter names_learnt;	 /* by rules of names: addresses noted under a name */
 	struct counter policy_monitored; /* denials that the profile monitored let pass */
 	struct counter syscalls;	 /* of the stack itself */

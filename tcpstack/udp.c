@@ -56,6 +56,7 @@ int udp_init(struct stack *st)
 	u->d.kind = TOKEN_UDP;
 	u->d.expired = on_expiry;
 	u->d.active = &st->n.udp_active;
+	u->d.wants_errors = true;
 	u->stage = malloc(LIMIT_UDP_BATCH * sizeof(*u->stage));
 	rc = u->stage ? dgram_init(&u->d, st->cfg.max_udp, sizeof(struct udp_flow)) : -ENOMEM;
 	if (rc)
@@ -152,6 +153,8 @@ static void send_payload(struct stack *st, struct udp_flow *uf, const struct pac
 		msg.msg_control = &control;
 		msg.msg_controllen = sizeof(control.space);
 	}
+	if (!stack_is_ours(st, &pkt->dst))
+		dgram_set_ttl(&st->udp->d, &uf->d, pkt);
 	if (dgram_send(&st->udp->d, &uf->d, &msg, pkt))
 		return;
 	counter_inc(&st->n.udp_tx);

@@ -179,43 +179,18 @@ static void deliver(struct stack *st, struct udp_flow *uf, uint32_t got)
 	counter_add(&st->n.udp_rx, got);
 }
 
-/* The network says that the remote does not want the flow's datagrams: tell the guest. */
-static void report_unreachable(struct stack *st, const struct flow *f, uint8_t code)
-{
-	uint8_t head[OUT_HEADERS_MAX] = { 0 };
-	struct iovec iov = { head, 0 };
-	struct tx_frame frame = { .head = head, .iov = &iov, .iovcnt = 1 };
-	struct packet pkt = { .frame = &frame,
-			      .src = f->key.guest.addr,
-			      .dst = f->key.remote.addr,
-			      .proto = PROTO_UDP,
-			      .ttl = LIMIT_TTL,
-			      .l3 = ETH_HLEN,
-			      .l4_len = UDP_HLEN };
-	struct l3_spec l3 = {
-		.src = pkt.src, .dst = pkt.dst, .proto = PROTO_UDP, .dont_fragment = true
-	};
-
-	/* A packet as the guest might have sent it: the error quotes it. */
-	pkt.l4 = (uint16_t)out_l3(st, head, &l3, UDP_HLEN);
-	put_be16(head + pkt.l4, f->key.guest.port);
-	put_be16(head + pkt.l4 + 2, f->key.remote.port);
-	put_be16(head + pkt.l4 + 4, UDP_HLEN);
-	frame.len = pkt.l4 + UDP_HLEN;
-	frame.head_len = frame.len;
-	iov.iov_len = frame.len;
-	icmp_send_unreachable(st, &pkt, code);
-}
-
 static enum rx_result receive_failed(struct stack *st, struct udp_flow *uf, int err)
 {
 	uint8_t code;
 
 	if (err == EINTR)
 		return RX_MORE;
+	/* The error is taken off; datagrams may stand behind it. */
+	if (err != EAGAIN && dgram_take_errors(&st->udp->d, &uf->d) > 0)
+		return RX_MORE;
 	if (dgram_unreachable_code(err, &code)) {
-		report_unreachable(st, &uf->d.flow, code);
-		return RX_MORE; /* the error is taken off; datagrams may stand behind it */
+		dgram_report_unreachable(&st->udp->d, &uf->d, code);
+		return RX_MORE;
 	}
 	return RX_DRAINED;
 }
@@ -224,9 +199,12 @@ static enum rx_result receive_failed(struct stack *st, struct udp_flow *uf, int 
 static enum rx_result receive(struct stack *st, struct udp_flow *uf)
 {
 	struct udp *u = st->udp;
-	uint32_t want = prepare_batch(st, uf);
+	uint32_t want;
 	int got;
 
+	if (uf->d.errors)
+		dgram_take_errors(&u->d, &uf->d);
+	want = prepare_batch(st, uf);
 	if (want == 0) {
 		st->rx_starved = true;
 		return RX_STARVED;
