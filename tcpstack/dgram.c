@@ -106,6 +106,8 @@ struct dgram_flow *dgram_new(struct dgram *d, const struct flow_key *key)
 			return NULL;
 		dgram_free(d, container_of(oldest, struct dgram_flow, flow));
 		f = flow_alloc(&d->flows, key, now);
+		if (!f)
+			return NULL; /* the limit was lowered by more than one */
 	}
 	df = container_of(f, struct dgram_flow, flow);
 	dlist_init(&df->ready);

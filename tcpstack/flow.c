@@ -66,7 +66,9 @@ int flow_table_init(struct flow_table *t, uint32_t cap, uint32_t record_size,
 {
 	uint32_t buckets = 1;
 
-	*t = (struct flow_table){ .cap = cap, .key = *key, .first_gen = 1, .top_gen = 1 };
+	*t = (struct flow_table){
+		.cap = cap, .limit = cap, .key = *key, .first_gen = 1, .top_gen = 1
+	};
 	dlist_init(&t->by_age);
 	if (cap == 0 || cap > 1U << 30 || record_size < sizeof(struct flow))
 		return -EINVAL;
@@ -115,18 +117,21 @@ struct flow *flow_alloc(struct flow_table *t, const struct flow_key *key, uint64
 	struct flow *f;
 
 	DEBUG_BUG_ON(flow_find(t, key) != NULL);
+	if (t->used >= t->limit) {
+		t->refused++;
+		return NULL;
+	}
 	if (t->free_top) {
 		index = t->free_top - 1;
 		f = record(t, index);
 		t->free_top = f->hash_next;
 		gen = f->id.gen;
-	} else if (t->touched < t->cap) {
+	} else {
+		/* Fewer are used than there are, and none was given back. */
+		BUG_ON(t->touched >= t->cap);
 		index = t->touched++;
 		f = record(t, index);
 		gen = t->first_gen;
-	} else {
-		t->refused++;
-		return NULL;
 	}
 
 	memset(f, 0, t->record_size);

@@ -72,6 +72,7 @@ struct flow_table {
 	uint8_t *records;
 	uint32_t record_size;
 	uint32_t cap;
+	uint32_t limit; /* flows at one time, 1..cap; may be changed at any time */
 	uint32_t used;
 	uint32_t peak;
 	uint32_t first_gen, top_gen;

@@ -122,7 +122,7 @@ struct tcp_flow *tcp_flow_new(struct tcp *t, const struct flow_key *key)
 {
 	struct tcp_flow *fl;
 
-	if (t->flows.used == t->flows.cap && !dlist_empty(&t->time_wait))
+	if (t->flows.used >= t->flows.limit && !dlist_empty(&t->time_wait))
 		tcp_flow_free(t, container_of(t->time_wait.next, struct tcp_flow, wait));
 	fl = (struct tcp_flow *)flow_alloc(&t->flows, key, tcp_now(t));
 	if (!fl)

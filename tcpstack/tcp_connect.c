@@ -42,7 +42,7 @@ void tcp_count_refusal(struct tcp *t, enum drop_reason why)
 	counter_inc(&t->st->n.tcp_refused);
 	if (why == DROP_FLOW_LIMIT)
 		log_limited(LOG_WARN, "tcp", "connection refused: all %u in use (--max-conns)",
-			    t->flows.cap);
+			    t->flows.limit);
 	else if (why == DROP_CONN_RATE)
 		log_limited(LOG_WARN, "tcp",
 			    "connection refused: more than %u a second (--max-conn-rate)",

@@ -92,5 +92,6 @@ int control_call(struct ctl_request *r, int (*fn)(void *ctx, struct stack *st), 
 extern const struct ctl_command ctl_status_commands[];
 extern const struct ctl_command ctl_flows_commands[];
 extern const struct ctl_command ctl_metrics_commands[];
+extern const struct ctl_command ctl_limits_commands[];
 
 #endif

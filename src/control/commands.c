@@ -13,6 +13,7 @@ static const struct ctl_command *const groups[] = {
 	ctl_status_commands,
 	ctl_flows_commands,
 	ctl_metrics_commands,
+	ctl_limits_commands,
 };
 
 /**

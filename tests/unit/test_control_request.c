@@ -190,6 +190,21 @@ static void snapshots_are_shared(void **state)
 	assert_true(counter_get(&n->cycles) - before < 40 + 40 * (spent / CTL_CACHE_NS));
 }
 
+static void limits_are_shown_and_changed(void **state)
+{
+	json_t *s = result_of("{\"cmd\":\"limit set\",\"args\":[\"max-conns\",\"9\"]}");
+	const json_t *first = json_array_get(json_object_get(s, "limits"), 0);
+
+	(void)state;
+	assert_string_equal(json_string_value(json_object_get(first, "name")), "max-conns");
+	assert_int_equal(json_integer_value(json_object_get(first, "value")), 9);
+	json_decref(s);
+	refused("{\"cmd\":\"limit set\",\"args\":[\"max-fun\",1]}", "not-found", "max-fun");
+	refused("{\"cmd\":\"limit set\",\"args\":[\"max-conns\",0]}", "bad-argument", "limit get");
+	refused("{\"cmd\":\"limit set\",\"args\":[\"max-conns\"]}", "bad-argument", "\"value\"");
+	refused("{\"cmd\":\"limit set\",\"args\":[7,7]}", "bad-argument", "not a text");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +215,7 @@ int main(void)
 		cmocka_unit_test(log_level_is_shown_and_changed),
 		cmocka_unit_test(shutdown_asks_the_program),
 		cmocka_unit_test(every_command_is_in_help),
+		cmocka_unit_test(limits_are_shown_and_changed),
 		cmocka_unit_test(flows_of_an_idle_stack_are_none),
 		cmocka_unit_test(snapshots_are_shared),
 	};

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Limits while a stack runs.
+ *
+ * A table of flows was sized at the start, so a limit of flows moves between
+ * one and that; what is beyond a limit that was lowered stays until it ends.
+ */
+#include "tcpstack/limit.h"
+
+#include <errno.h>
+
+#include "tcpstack/dgram.h"
+#include "tcpstack/tcp.h"
+#include "tcpstack/udp_priv.h"
+
+/* Connections a second; what the command line takes. */
+#define RATE_MAX 1000000
+
+enum limit { MAX_CONNS, MAX_CONN_RATE, MAX_UDP, LIMITS };
+
+static const struct {
+	const char *name, *text;
+} names[LIMITS] = {
+	[MAX_CONNS] = { "max-conns", "TCP connections at one time" },
+	[MAX_CONN_RATE] = { "max-conn-rate", "new TCP connections a second, 0 = no limit" },
+	[MAX_UDP] = { "max-udp", "UDP flows at one time" },
+};
+
+static struct flow_table *table(const struct stack *st, enum limit which)
+{
+	return which == MAX_CONNS ? &st->tcp->flows : &st->udp->d.flows;
+}
+
+static void get(const struct stack *st, enum limit which, struct stack_limit *out)
+{
+	*out = (struct stack_limit){ .name = names[which].name, .text = names[which].text };
+	if (which == MAX_CONN_RATE) {
+		out->value = st->cfg.max_conn_rate;
+		out->max = RATE_MAX;
+		out->used = UINT64_MAX;
+		return;
+	}
+	out->value = table(st, which)->limit;
+	out->used = table(st, which)->used;
+	out->min = 1;
+	out->max = table(st, which)->cap;
+}
+
+/**
+ * stack_limits() - all limits as they stand; the stack's thread
+ * @out:	room for @max; STACK_LIMITS_MAX are enough
+ *
+ * Return: how many there are
+ */
+uint32_t stack_limits(const struct stack *st, struct stack_limit *out, uint32_t max)
+{
+	uint32_t n = MIN((uint32_t)LIMITS, max);
+
+	for (uint32_t i = 0; i < n; i++)
+		get(st, (enum limit)i, &out[i]);
+	return n;
+}
+
+/**
+ * stack_limit_set() - put a limit in force from now on; the stack's thread
+ *
+ * Return: 0; -ENOENT: there is no limit of this name; -ERANGE: not within what
+ * stack_limits() tells
+ */
+int stack_limit_set(struct stack *st, const char *name, uint64_t value)
+{
+	for (uint32_t i = 0; i < LIMITS; i++) {
+		struct stack_limit l;
+
+		if (strcmp(names[i].name, name) != 0)
+			continue;
+		get(st, (enum limit)i, &l);
+		if (value < l.min || value > l.max)
+			return -ERANGE;
+		if (i == MAX_CONN_RATE)
+			st->cfg.max_conn_rate = (uint32_t)value;
+		else
+			table(st, (enum limit)i)->limit = (uint32_t)value;
+		return 0;
+	}
+	return -ENOENT;
+}

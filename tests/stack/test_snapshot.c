@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* What a stack looks like from outside: flows, why they stand still, limits that move. */
+#include "tests/stack/rig_tcp.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/base/log.h"
+#include "tcpstack/limit.h"
+#include "tcpstack/snapshot.h"
+
+#define MANY 700 /* more than two chunks of a walk */
+
+/* The one TCP flow. */
+static struct flow_snap the_flow(struct rig *r)
+{
+	struct flow_snap s[4];
+	struct flow_cursor at = { .proto = FLOW_TCP };
+
+	assert_int_equal(stack_snap_flows(rig_stack(r), &at, s, ARRAY_SIZE(s)), 1);
+	assert_int_equal(at.proto, FLOW_PROTOS);
+	return s[0];
+}
+
+static void assert_stall(struct rig *r, enum flow_stall want)
+{
+	assert_string_equal(flow_stall_name(the_flow(r).stall), flow_stall_name(want));
+}
+
+static void a_flow_tells_what_it_has_moved(void **state)
+{
+	struct rig_config cfg;
+	struct flow_snap s;
+	struct rig_conn c;
+	struct rig *r;
+	uint16_t port;
+	uint64_t pos = 0, got = 0;
+	int lfd = rig_listen(&port), fd;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 40000, port);
+	fd = rig_conn_open(&c, lfd);
+	rig_advance(r, 3 * NS_PER_S);
+	rig_conn_send(&c, 1000);
+	rig_pump_write(fd, c.rx_seed, &pos, 500);
+	RIG_UNTIL(r, (rig_conn_poll(&c), rig_pump_read(fd, c.tx_seed, &got),
+		      rig_conn_acked(&c) && got == 1000 && c.rx_bytes == 500));
+	rig_cycle(r);
+	s = the_flow(r);
+	assert_int_equal(s.proto, FLOW_TCP);
+	assert_string_equal(s.state, "ESTABLISHED");
+	assert_string_equal(s.engine, "copy");
+	assert_int_equal(s.tx_bytes, 1000);
+	assert_int_equal(s.rx_bytes, 500);
+	assert_true(s.age_ns >= 3 * NS_PER_S);
+	assert_int_equal(s.guest.port, 40000);
+	assert_int_equal(s.remote.port, port);
+	assert_int_equal(ipaddr_v4(&s.host.addr), 0x7f000001);
+	assert_int_equal(s.in_flight, 0);
+	assert_true(s.window > 0);
+	assert_stall(r, STALL_IDLE);
+	close(fd);
+	close(lfd);
+	rig_free(r);
+}
+
+static void a_host_that_does_not_read_is_named(void **state)
+{
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint16_t port;
+	int lfd = rig_listen(&port), fd;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.stack.sndbuf = 4096;
+	cfg.stack.rcvbuf = 4096;
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 40000, port);
+	fd = rig_conn_open(&c, lfd);
+	for (int i = 0; i < 100000 && the_flow(r).stall != STALL_HOST_FULL; i++) {
+		if (rig_conn_room(&c))
+			rig_conn_send(&c, MIN(rig_conn_room(&c), 1400U));
+		rig_cycle(r);
+		rig_conn_poll(&c);
+	}
+	assert_stall(r, STALL_HOST_FULL);
+	assert_true(the_flow(r).parked > 0);
+	close(fd);
+	close(lfd);
+	rig_free(r);
+}
+
+static void a_guest_that_does_not_read_is_named(void **state)
+{
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint16_t port;
+	uint64_t pos = 0;
+	int lfd = rig_listen(&port), fd;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 40000, port);
+	fd = rig_conn_open(&c, lfd);
+	c.window = 0;
+	rig_conn_ack(&c);
+	rig_pump_write(fd, c.rx_seed, &pos, 5000);
+	RIG_UNTIL(r, the_flow(r).stall == STALL_WINDOW_ZERO);
+	assert_int_equal(the_flow(r).guest_window, 0);
+
+	/* Open, but nothing is ACKed. */
+	c.auto_ack = false;
+	c.window = 65535;
+	rig_conn_ack(&c);
+	RIG_UNTIL(r, (rig_conn_poll(&c), c.rx_bytes == 5000));
+	assert_stall(r, STALL_WAIT_ACK);
+	assert_int_equal(the_flow(r).in_flight, 5000);
+	rig_advance(r, 5 * NS_PER_S);
+	assert_stall(r, STALL_LOSS);
+	assert_true(the_flow(r).retries > 0);
+	close(fd);
+	close(lfd);
+	rig_free(r);
+}
+
+static void a_guest_without_buffers_is_named(void **state)
+{
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint16_t port;
+	uint64_t pos = 0;
+	int lfd = rig_listen(&port), fd;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.rx_buffers = 2;
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 40000, port);
+	fd = rig_conn_open(&c, lfd);
+	rig_set_auto_refill(r, false);
+	rig_pump_write(fd, c.rx_seed, &pos, 500000);
+	RIG_UNTIL(r, the_flow(r).stall == STALL_NO_BUFFERS);
+	rig_detach(r);
+	assert_stall(r, STALL_NO_DRIVER);
+	rig_attach(r);
+	close(fd);
+	close(lfd);
+	rig_free(r);
+}
+
+/* Each flow once, in as many pieces as it takes, though others come and go meanwhile. */
+static void a_walk_in_pieces_finds_each_flow_once(void **state)
+{
+	static struct flow_snap s[FLOW_SNAP_CHUNK];
+	static uint8_t seen[MANY];
+	struct flow_cursor at = { .proto = 0 };
+	struct rig_config cfg;
+	struct rig *r;
+	uint16_t port;
+	int lfd = rig_listen(&port);
+	uint32_t pieces = 0;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.stack.max_tcp = MANY;
+	r = rig_new(&cfg);
+	for (uint16_t i = 0; i < MANY; i++) {
+		struct rig_conn c;
+
+		rig_conn_init(&c, r, (uint16_t)(20000 + i), port);
+		rig_conn_syn(&c);
+	}
+	memset(seen, 0, sizeof(seen));
+	while (at.proto < FLOW_PROTOS) {
+		uint32_t n = stack_snap_flows(rig_stack(r), &at, s, ARRAY_SIZE(s));
+
+		pieces++;
+		for (uint32_t i = 0; i < n; i++) {
+			assert_string_equal(s[i].state, "CONNECTING");
+			assert_int_equal(s[i].stall, STALL_CONNECTING);
+			seen[s[i].guest.port - 20000]++;
+		}
+	}
+	for (uint32_t i = 0; i < MANY; i++)
+		assert_int_equal(seen[i], 1);
+	assert_true(pieces >= 3 && pieces <= 5);
+	close(lfd);
+	rig_free(r);
+}
+
+static void open_one(struct rig *r, uint16_t sport, uint16_t port, bool *refused)
+{
+	struct rig_conn c;
+
+	rig_conn_init(&c, r, sport, port);
+	rig_conn_syn(&c);
+	RIG_UNTIL(r, (rig_conn_poll(&c), c.synack || c.rst));
+	*refused = c.rst;
+}
+
+static void limits_move_while_the_stack_runs(void **state)
+{
+	struct stack_limit l[STACK_LIMITS_MAX];
+	struct rig_config cfg;
+	struct rig *r;
+	uint16_t port;
+	int lfd = rig_listen(&port);
+	bool refused;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.stack.max_tcp = 4;
+	r = rig_new(&cfg);
+	log_set_level(LOG_ERROR);
+	assert_true(stack_limits(rig_stack(r), l, STACK_LIMITS_MAX) >= 3);
+	assert_string_equal(l[0].name, "max-conns");
+	assert_int_equal(l[0].value, 4);
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", 5), -ERANGE);
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", 0), -ERANGE);
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-cons", 1), -ENOENT);
+
+	open_one(r, 40000, port, &refused);
+	assert_false(refused);
+	open_one(r, 40001, port, &refused);
+	assert_false(refused);
+	/* Lower than what is used: those stay, none comes. */
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", 1), 0);
+	open_one(r, 40002, port, &refused);
+	assert_true(refused);
+	assert_int_equal(stack_limits(rig_stack(r), l, 1), 1);
+	assert_int_equal(l[0].used, 2);
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", 3), 0);
+	open_one(r, 40003, port, &refused);
+	assert_false(refused);
+	open_one(r, 40004, port, &refused);
+	assert_true(refused);
+
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", 4), 0);
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conn-rate", 1), 0);
+	open_one(r, 40005, port, &refused);
+	assert_false(refused);
+	open_one(r, 40006, port, &refused);
+	assert_true(refused);
+	assert_int_equal(rig_drops(r, DROP_CONN_RATE), 1);
+	close(lfd);
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_flow_tells_what_it_has_moved),
+		cmocka_unit_test(a_host_that_does_not_read_is_named),
+		cmocka_unit_test(a_guest_that_does_not_read_is_named),
+		cmocka_unit_test(a_guest_without_buffers_is_named),
+		cmocka_unit_test(a_walk_in_pieces_finds_each_flow_once),
+		cmocka_unit_test(limits_move_while_the_stack_runs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
