@@ -49,6 +49,7 @@ struct forward_info {
 
 /* forward_spec.c: main thread */
 int forward_parse(struct forward_spec *spec, const char *text, char *why, size_t why_len);
+int forward_parse_listen(struct forward_spec *spec, const char *text);
 const char *forward_format(const struct forward_info *f, char buf[FORWARD_STRLEN]);
 int forward_socket(const struct forward_spec *spec, uint16_t n, struct forward_info *out);
 

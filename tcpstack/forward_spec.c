@@ -102,6 +102,22 @@ int forward_parse(struct forward_spec *spec, const char *text, char *why, size_t
 }
 
 /**
+ * forward_parse_listen() - the host's side alone: "[ADDR:]PORT[-PORT][/udp]"
+ *
+ * Return: 0 or -EINVAL
+ */
+int forward_parse_listen(struct forward_spec *spec, const char *text)
+{
+	char buf[FORWARD_STRLEN], why[8];
+	size_t len = strcspn(text, "/");
+
+	if (strlen(text) + sizeof(":1") > sizeof(buf))
+		return -EINVAL;
+	snprintf(buf, sizeof(buf), "%.*s:1%s", (int)len, text, text + len);
+	return forward_parse(spec, buf, why, sizeof(why));
+}
+
+/**
  * forward_format() - "127.0.0.1:8080:80/tcp"; any thread
  *
  * Return: @buf

@@ -131,6 +131,6 @@ bool policy_gateway_port(const struct policy *p, uint16_t port, bool *listed);
 uint32_t policy_rules(const struct policy *p);
 bool policy_rule_allows(const struct policy *p, uint32_t rule);
 const char *policy_rule_text(const struct policy *p, uint32_t rule);
-struct counter *policy_rule_hits(struct policy *p, uint32_t rule);
+struct counter *policy_rule_hits(const struct policy *p, uint32_t rule);
 
 #endif

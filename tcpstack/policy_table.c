@@ -499,7 +499,7 @@ const char *policy_rule_text(const struct policy *p, uint32_t rule)
 /**
  * policy_rule_hits() - how often a rule has decided; the worker writes
  */
-struct counter *policy_rule_hits(struct policy *p, uint32_t rule)
+struct counter *policy_rule_hits(const struct policy *p, uint32_t rule)
 {
 	return &p->rules[rule].hits;
 }

@@ -286,6 +286,7 @@ static int add_control(struct session *s)
 		.start_ns = s->stats.start_ns,
 		.loop = vm_loop(s->vm),
 		.worker = s->worker,
+		.policy = &s->o->policy,
 		.queue = queue_counters,
 		.shutdown = on_shutdown,
 		.ctx = s,

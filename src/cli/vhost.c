@@ -201,6 +201,7 @@ static int add_control(struct server *s, char *why, size_t why_len)
 		.start_ns = s->start_ns,
 		.loop = s->loop,
 		.worker = s->worker,
+		.policy = &s->o->policy,
 		.queue = queue_counters,
 		.shutdown = on_shutdown,
 		.ctx = s,

@@ -93,5 +93,7 @@ extern const struct ctl_command ctl_status_commands[];
 extern const struct ctl_command ctl_flows_commands[];
 extern const struct ctl_command ctl_metrics_commands[];
 extern const struct ctl_command ctl_limits_commands[];
+extern const struct ctl_command ctl_rule_commands[];
+extern const struct ctl_command ctl_forward_commands[];
 
 #endif

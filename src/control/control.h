@@ -20,6 +20,7 @@
 
 struct io_loop;
 struct net_worker;
+struct policy_list;
 struct vq_counters;
 struct control;
 
@@ -45,6 +46,7 @@ struct control;
  * @loop:	of the main thread
  * @worker:	NULL = the guest has no network
  * @queue:	counters of queue @q (enum vnet_queue), or NULL; may be NULL itself
+ * @policy:	what the worker was started with; copied. NULL = no rules
  * @shutdown:	end the program in an orderly way
  * @ctx:	handed to both
  * @stall_ns:	0 = CTL_STALL_NS
@@ -56,6 +58,7 @@ struct control_config {
 	uint64_t start_ns;
 	struct io_loop *loop;
 	struct net_worker *worker;
+	const struct policy_list *policy;
 	const struct vq_counters *(*queue)(void *ctx, unsigned int q);
 	void (*shutdown)(void *ctx);
 	void *ctx;

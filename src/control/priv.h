@@ -5,6 +5,7 @@
 
 #include "src/control/command.h"
 #include "src/control/control.h"
+#include "tcpstack/policy.h"
 #include "tcpstack/snapshot.h"
 
 /* Answers to the most common questions are made at most so often. */
@@ -50,6 +51,7 @@ struct control;
 /* server.c */
 struct ctl_counters *control_counters(struct control *c);
 struct flow_list *control_flows(struct control *c);
+struct policy_list *control_policy(struct control *c);
 struct ctl_cache *control_cache(struct control *c, unsigned int which);
 enum { CACHE_FLOWS, CACHE_METRICS, CACHE_PROMETHEUS, CACHES };
 

@@ -56,6 +56,7 @@ struct control {
 	size_t out_total;
 	struct ctl_counters n;
 	struct flow_list flows;
+	struct policy_list policy; /* as it is now; rules.c changes it */
 	struct ctl_cache cache[CACHES];
 };
 
@@ -75,6 +76,11 @@ struct ctl_counters *control_counters(struct control *c)
 struct flow_list *control_flows(struct control *c)
 {
 	return &c->flows;
+}
+
+struct policy_list *control_policy(struct control *c)
+{
+	return &c->policy;
 }
 
 struct ctl_cache *control_cache(struct control *c, unsigned int which)
@@ -367,7 +373,9 @@ int control_new(struct control **out, const struct control_config *cfg)
 		return -ENOMEM;
 	c->cfg = *cfg;
 	c->listener = c->timer = -1;
-	if (cfg->path) {
+	if (cfg->policy)
+		err = policy_list_copy(&c->policy, cfg->policy);
+	if (err == 0 && cfg->path) {
 		c->listener = unix_listen(cfg->path, 0600, 64);
 		c->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		err = c->listener < 0 ? c->listener : c->timer < 0 ? -errno : 0;
@@ -410,5 +418,6 @@ void control_free(struct control *c)
 	for (unsigned int i = 0; i < CACHES; i++)
 		free(c->cache[i].text);
 	free(c->flows.flow);
+	policy_list_free(&c->policy);
 	free(c);
 }
