@@ -78,6 +78,15 @@ struct tcp_range {
 /* Blocks in a SACK option, of which a header without timestamps holds four. */
 #define TCP_SACK_BLOCKS 4
 
+/* Ranges that we remember of a guest's SACKs. */
+#define TCP_SACKED_MAX 16
+
+/* What the guest has got beyond snd_una: sorted, apart from each other. */
+struct sack_board {
+	uint32_t count;
+	struct tcp_range range[TCP_SACKED_MAX];
+};
+
 /**
  * struct early_queue - what the guest sent before its turn
  * @list:	chunks, sorted, without overlap, all behind rcv_nxt
@@ -130,6 +139,8 @@ enum tcp_state { TS_CONNECTING, TS_SYN_SENT, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT 
  *		@snd_una the guest has it, and it may be discarded
  * @peek_off:	the socket's SO_PEEK_OFF, -1 before it is first set
  * @fin_seq:	sequence number of our FIN, once @host_eof
+ * @sacked:	what the guest has out of turn
+ * @rtx_nxt:	in fast recovery: all holes before it were filled once
  * @recover:	fast recovery ends when this is ACKed, RFC 6582
  * @rtt_seq, @rtt_start:	the segment being timed, RFC 6298 (Karn: one at a time,
  *		never a retransmitted one)
@@ -159,7 +170,8 @@ struct tcp_flow {
 	uint16_t mss;
 	uint32_t iss, snd_una, snd_nxt, snd_max;
 	uint32_t snd_wnd, snd_wl1, snd_wl2, max_wnd;
-	uint32_t cwnd, recover;
+	uint32_t cwnd, recover, rtx_nxt;
+	struct sack_board sacked;
 	uint32_t sock_una, fin_seq;
 	int32_t peek_off;
 	uint32_t rx_want;
@@ -177,7 +189,7 @@ struct tcp_flow {
 	bool rx_behind;	 /* the last discard left bytes behind it in the socket */
 	bool tx_blocked; /* the socket was full: EPOLLOUT will come */
 	bool tx_stalled; /* ... for long: no frame of the guest is held any more */
-	bool retransmit; /* the segment at snd_una, out of turn */
+	bool retransmit; /* what is lost, out of turn */
 	bool recovering; /* between fast retransmit and @recover */
 	bool rtt_running;
 
@@ -256,6 +268,7 @@ void tcp_timer_update(struct tcp *t, struct tcp_flow *fl);
 const char *tcp_state_name(const struct tcp_flow *fl);
 
 /* tcp_opt.c */
+uint32_t tcp_parse_sack(const uint8_t *opt, uint32_t len, struct tcp_range *blocks);
 void tcp_parse_options(const uint8_t *opt, uint32_t len, struct tcp_options *out);
 
 /* tcp_connect.c */
@@ -292,7 +305,14 @@ enum tcp_step tcp_rx_flow(struct tcp *t, struct tcp_flow *fl);
 int tcp_rx_discard(struct tcp *t, struct tcp_flow *fl, bool all);
 bool tcp_rx_wants(const struct tcp_flow *fl);
 
+/* tcp_sack.c */
+bool tcp_sack_input(struct tcp_flow *fl, const struct tcp_seg *s);
+void tcp_sack_acked(struct tcp_flow *fl);
+uint32_t tcp_sack_bytes(const struct tcp_flow *fl);
+bool tcp_sack_hole(const struct tcp_flow *fl, uint32_t from, struct tcp_range *hole);
+
 /* tcp_rtx.c */
+bool tcp_lost(const struct tcp_flow *fl, struct tcp_range *lost);
 void tcp_ack_input(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s);
 bool tcp_on_rto(struct tcp *t, struct tcp_flow *fl);
 void tcp_rtt_sample(struct tcp_flow *fl, uint64_t rtt_ns);

@@ -7,8 +7,11 @@
  * is ACKed, so a retransmission is another peek (H33). A frame is lost only
  * between our ring and the guest's stack, which is rare; recovery is kept plain:
  *
- * - three duplicate ACKs: the frame at snd_una again, then one for each partial
- *   ACK until what was in flight is ACKed (RFC 6582);
+ * - three duplicate ACKs, or SACKs of as much (RFC 6675): every hole that the SACKs
+ *   leave is filled once, at once. When data that was sent after that has come and a
+ *   hole is still there, its filling was lost too, and the round begins anew;
+ * - without SACK: the frame at snd_una again, then one for each partial ACK until
+ *   what was in flight is ACKed (RFC 6582);
  * - timeout (RFC 6298, Karn's rule): go back to snd_una, with half of what was in
  *   flight as the burst, which then grows by what is ACKed. There is no other
  *   congestion control on this link: the guest's window and its ring bound us.
@@ -77,16 +80,51 @@ static void update_window(struct tcp_flow *fl, const struct tcp_seg *s)
 	fl->snd_wl2 = s->ack;
 }
 
-static void duplicate_ack(struct tcp_flow *fl)
+/**
+ * tcp_lost() - what is to be sent again next, in fast recovery
+ *
+ * Without SACK: from snd_una on, as much as one frame takes. Return: false when it
+ * has all been sent again.
+ */
+bool tcp_lost(const struct tcp_flow *fl, struct tcp_range *lost)
 {
-	if (fl->dupacks < UINT8_MAX)
-		fl->dupacks++;
-	if (fl->dupacks != LIMIT_TCP_DUPACKS || fl->recovering)
-		return;
+	uint32_t from = seq_gt(fl->rtx_nxt, fl->snd_una) ? fl->rtx_nxt : fl->snd_una;
+
+	if (fl->sacked.count)
+		return tcp_sack_hole(fl, from, lost);
+	*lost = (struct tcp_range){ fl->snd_una, fl->snd_max };
+	return from == fl->snd_una && in_flight(fl);
+}
+
+static void begin_recovery(struct tcp_flow *fl)
+{
 	fl->recovering = true;
 	fl->recover = fl->snd_max;
-	fl->retransmit = true;
+	fl->rtx_nxt = fl->snd_una;
 	fl->rtt_running = false;
+}
+
+/* A duplicate ACK, or one with news of a hole. */
+static void duplicate_ack(struct tcp_flow *fl)
+{
+	const struct sack_board *b = &fl->sacked;
+	uint32_t enough = LIMIT_TCP_DUPACKS * fl->mss;
+	struct tcp_range hole;
+
+	if (fl->dupacks < UINT8_MAX)
+		fl->dupacks++;
+	if (!fl->recovering) {
+		if (fl->dupacks != LIMIT_TCP_DUPACKS && tcp_sack_bytes(fl) < enough)
+			return;
+		begin_recovery(fl);
+		fl->retransmit = true;
+		return;
+	}
+	if (b->count == 0)
+		return;
+	if (seq_geq(b->range[b->count - 1].to, fl->recover + enough))
+		begin_recovery(fl);
+	fl->retransmit |= tcp_lost(fl, &hole);
 }
 
 static void new_ack(struct tcp *t, struct tcp_flow *fl, uint32_t ack)
@@ -102,13 +140,22 @@ static void new_ack(struct tcp *t, struct tcp_flow *fl, uint32_t ack)
 	}
 	fl->cwnd = fl->cwnd > UINT32_MAX / 2 ? fl->cwnd : fl->cwnd + acked;
 	fl->dupacks = 0;
+	tcp_sack_acked(fl);
 	if (fl->recovering) {
 		fl->recovering = seq_lt(ack, fl->recover);
 		fl->retransmit = fl->recovering;
+		if (!fl->sack)
+			fl->rtx_nxt = ack;
 	}
 	if (fl->host_eof && seq_gt(ack, fl->fin_seq))
 		fl->fin_acked = true;
 	fl->rto_at = in_flight(fl) ? tcp_now(t) + fl->rto : 0;
+}
+
+/* RFC 5681 2: nothing but the ACK number, which has not moved. */
+static bool is_duplicate(const struct tcp_flow *fl, const struct tcp_seg *s, uint32_t old_wnd)
+{
+	return in_flight(fl) && s->len == 0 && !(s->flags & TH_FIN) && fl->snd_wnd == old_wnd;
 }
 
 /**
@@ -119,14 +166,20 @@ static void new_ack(struct tcp *t, struct tcp_flow *fl, uint32_t ack)
 void tcp_ack_input(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg *s)
 {
 	uint32_t wnd = fl->snd_wnd;
+	bool news;
 
 	fl->retries = 0;
 	if (seq_lt(s->ack, fl->snd_una))
 		return;
 	update_window(fl, s);
-	if (seq_gt(s->ack, fl->snd_una))
+	if (seq_gt(s->ack, fl->snd_una)) {
 		new_ack(t, fl, s->ack);
-	else if (in_flight(fl) && s->len == 0 && !(s->flags & TH_FIN) && fl->snd_wnd == wnd)
+		news = tcp_sack_input(fl, s);
+	} else {
+		news = tcp_sack_input(fl, s);
+		news |= is_duplicate(fl, s, wnd);
+	}
+	if (news)
 		duplicate_ack(fl);
 	/* A probe has done its work once the window is open. */
 	if (wnd == 0 && fl->snd_wnd && fl->snd_nxt == fl->snd_una)
@@ -157,6 +210,7 @@ bool tcp_on_rto(struct tcp *t, struct tcp_flow *fl)
 	fl->cwnd = MAX(in_flight(fl) / 2, 2U * fl->mss);
 	fl->snd_nxt = fl->snd_una;
 	fl->recovering = fl->retransmit = fl->rtt_running = false;
+	fl->sacked.count = 0;
 	fl->dupacks = 0;
 	return true;
 }

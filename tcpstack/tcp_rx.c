@@ -359,24 +359,29 @@ static void send_fin(struct tcp *t, struct tcp_flow *fl)
 	tcp_sent(t, fl, fl->fin_seq, fl->fin_seq + 1);
 }
 
-/* The frame at snd_una again, out of turn. */
-static int resend_first(struct tcp *t, struct tcp_flow *fl)
+/* What is lost again, out of turn. 1 or -errno. */
+static int resend_lost(struct tcp *t, struct tcp_flow *fl)
 {
 	uint32_t end = fl->host_eof && seq_gt(fl->snd_max, fl->fin_seq) ? fl->fin_seq : fl->snd_max;
-	uint32_t limit = MIN(end - fl->snd_una, frame_payload(t, fl));
-	int ret = 1;
+	struct tcp_range lost;
 
-	if (fl->snd_una == fl->snd_max) {
-		fl->retransmit = false;
-		return 1;
+	while (fl->retransmit && tcp_lost(fl, &lost)) {
+		uint32_t limit = (seq_lt(lost.to, end) ? lost.to : end) - lost.from;
+		int ret = 1;
+
+		if (lost.from == end) {
+			tcp_send_control(t, fl, fl->fin_seq, TH_FIN);
+		} else {
+			limit = MIN(limit,
+				    fl->sacked.count ? LIMIT_TCP_RX_QUANTUM : frame_payload(t, fl));
+			ret = read_and_send(t, fl, lost.from, limit, true);
+		}
+		if (ret <= 0)
+			return ret < 0 ? ret : 1;
+		fl->rtx_nxt = lost.from + (uint32_t)ret;
 	}
-	if (fl->snd_una == end)
-		tcp_send_control(t, fl, fl->fin_seq, TH_FIN);
-	else
-		ret = read_and_send(t, fl, fl->snd_una, limit, true);
-	if (ret > 0)
-		fl->retransmit = false;
-	return ret;
+	fl->retransmit = false;
+	return 1;
 }
 
 /* One turn. Bytes sent, 0 when there is nothing to do now, or -errno. */
@@ -386,7 +391,7 @@ static int one_turn(struct tcp *t, struct tcp_flow *fl)
 	int ret;
 
 	if (fl->retransmit) {
-		ret = resend_first(t, fl);
+		ret = resend_lost(t, fl);
 		if (ret < 0)
 			return ret;
 	}

@@ -49,6 +49,21 @@ void rig_conn_init6(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t 
 	c->mss = (uint16_t)(rig_config(r)->stack.mtu - 60);
 }
 
+/* A SACK option with what came last in front; the ranges may touch, as a guest may have it. */
+static uint32_t sack_option(const struct rig_conn *c, uint8_t *opt)
+{
+	uint32_t n = MIN(c->early_count, 4U);
+
+	if (n == 0)
+		return 0;
+	put_be32(opt, 0x01010500U | (2 + 8 * n));
+	for (uint32_t i = 0; i < n; i++) {
+		put_be32(opt + 4 + 8 * i, c->early[c->early_count - 1 - i].from);
+		put_be32(opt + 8 + 8 * i, c->early[c->early_count - 1 - i].to);
+	}
+	return 4 + 8 * n;
+}
+
 /**
  * rig_conn_segment() - any segment; ACK and window as they stand
  */
@@ -67,7 +82,7 @@ enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq
 		.flags = flags,
 		.window = (uint16_t)MIN(c->window >> scale, 65535U),
 	};
-	uint8_t opts[12] = { 2, 4, 0, 0, 1, 3, 3, 0, 1, 1, 4, 2 };
+	uint8_t opts[12] = { 2, 4, 0, 0, 1, 3, 3, 0, 1, 1, 4, 2 }, sack[36];
 
 	put_be16(opts + 2, c->mss);
 	opts[7] = (uint8_t)c->wscale;
@@ -78,6 +93,9 @@ enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq
 			memcpy(opts + seg.opts_len + (c->mss ? 0 : 4), opts + 8, 4);
 			seg.opts_len += 4;
 		}
+	} else if (len == 0 && c->sack && c->peer_sack) {
+		seg.opts = sack;
+		seg.opts_len = sack_option(c, sack);
 	} else if (len > rig_config(c->r)->stack.mtu - (c->v6 ? 60U : 40U)) {
 		off.gso = c->v6 ? GSO_TCP6 : GSO_TCP4;
 		off.gso_size = c->mss;
@@ -214,8 +232,9 @@ static void got_segment(struct rig_conn *c, const struct rig_pkt *p)
 	}
 	got_ack(c, p);
 	c->acks += p->payload_len == 0 && !(p->flags & RIG_FIN);
-	if (p->payload_len && c->lose) {
-		c->lose--;
+	if (p->payload_len && (c->lose || (c->loss && rig_random(c->r) % 100 < c->loss))) {
+		c->lose -= c->lose > 0;
+		c->lost++;
 		return;
 	}
 	if (p->payload_len)

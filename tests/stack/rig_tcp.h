@@ -28,11 +28,12 @@
  * @iss:	the guest's initial sequence number
  * @mss:	option of the SYN, 0 = none
  * @wscale:	option of the SYN, -1 = none
- * @sack:	the SYN permits SACK
+ * @sack:	the SYN permits SACK; ACKs report what is early
  * @window:	receive window in bytes; it follows what the test sets
  * @auto_ack:	ACK data as it comes
  * @rx_seed, @tx_seed:	streams that are expected and sent
  * @lose:	so many of the next frames with payload are lost
+ * @loss:	of a hundred frames with payload, so many are lost at random
  * @group:	array of @group_size connections that frames go to; itself alone
  */
 struct rig_conn {
@@ -48,7 +49,7 @@ struct rig_conn {
 	uint32_t window;
 	bool auto_ack;
 	uint64_t rx_seed, tx_seed;
-	uint32_t lose;
+	uint32_t lose, loss;
 	struct rig_conn *group;
 	uint32_t group_size;
 
@@ -62,6 +63,7 @@ struct rig_conn {
 	uint32_t frames, acks; /* with payload; without */
 	uint32_t max_payload;  /* of one frame */
 	uint32_t gso_frames;
+	uint32_t lost;
 	/* Ranges that came before their turn. */
 	struct rig_range {
 		uint32_t from, to;

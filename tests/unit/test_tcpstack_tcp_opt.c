@@ -16,7 +16,7 @@ static struct tcp_options parse(const uint8_t *bytes, uint32_t len)
 	uint8_t *copy = malloc(len ? len : 1);
 
 	assert_non_null(copy);
-	/* cppcheck-suppress nullPointer ; an empty list comes with length 0 */
+	/* cppcheck-suppress [nullPointer,ctunullpointer] ; an empty list comes with length 0 */
 	memcpy(copy, bytes, len);
 	tcp_parse_options(copy, len, &opt);
 	free(copy);
@@ -105,6 +105,39 @@ static void garbage_stays_inside(void **state)
 	}
 }
 
+static uint32_t sack(const uint8_t *bytes, uint32_t len, struct tcp_range *blocks)
+{
+	uint8_t *copy = malloc(len ? len : 1);
+	uint32_t n;
+
+	assert_non_null(copy);
+	memcpy(copy, bytes, len);
+	n = tcp_parse_sack(copy, len, blocks);
+	free(copy);
+	return n;
+}
+
+/* RFC 2018 3 */
+static void sack_blocks_are_read(void **state)
+{
+	(void)state;
+	static const uint8_t two[] = {
+		1, 1, 5, 18, 0, 0, 1, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 2, 0, 0
+	};
+	static const uint8_t odd[] = { 1, 1, 5, 11, 0, 0, 1, 0, 0, 0, 2, 0, 9 };
+	static const uint8_t cut[] = { 5, 18, 0, 0, 1, 0, 0, 0, 2, 0 };
+	struct tcp_range b[TCP_SACK_BLOCKS];
+
+	assert_int_equal(sack(two, sizeof(two), b), 2);
+	assert_int_equal(b[0].from, 0x100);
+	assert_int_equal(b[0].to, 0x200);
+	assert_int_equal(b[1].from, 0x10000);
+	assert_int_equal(b[1].to, 0x20000);
+	assert_int_equal(sack(odd, sizeof(odd), b), 0);
+	assert_int_equal(sack(cut, sizeof(cut), b), 0);
+	assert_int_equal(sack(two, 2, b), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +149,7 @@ int main(void)
 		cmocka_unit_test(wrong_length_is_skipped),
 		cmocka_unit_test(every_shift_count_is_read),
 		cmocka_unit_test(garbage_stays_inside),
+		cmocka_unit_test(sack_blocks_are_read),
 	};
 
 	return cmocka_run_group_tests_name("tcp_opt", tests, NULL, NULL);
