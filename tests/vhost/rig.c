@@ -202,6 +202,21 @@ bool vrig_running(struct vrig *r)
 	return running;
 }
 
+static int dump_flows(void *ctx, struct stack *st)
+{
+	(void)ctx;
+	stack_dump_flows(st, stderr);
+	return 0;
+}
+
+/**
+ * vrig_dump() - the stack's flows on standard error, for whoever reads a failure
+ */
+void vrig_dump(struct vrig *r)
+{
+	net_worker_call(r->w, dump_flows, NULL);
+}
+
 /**
  * vrig_wait_end() - wait until the session is over. Return: why
  */

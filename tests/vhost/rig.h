@@ -40,6 +40,7 @@ const char *vrig_path(const struct vrig *r);
 const struct stack_config *vrig_stack_config(const struct vrig *r);
 const struct stack_counters *vrig_counters(struct vrig *r);
 bool vrig_running(struct vrig *r);
+void vrig_dump(struct vrig *r);
 int vrig_wait_end(struct vrig *r);
 void vrig_expect_base(struct vrig *r);
 void vrig_expect_end(struct vrig *r, int why);

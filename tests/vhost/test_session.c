@@ -92,10 +92,15 @@ static void rings_stop_and_start_in_mid_transfer(bool up, uint16_t queue_size)
 			assert_int_equal(x.f.vq[q].used->idx, base[q]);
 		assert_int_equal(front_restart(&x.f, base), 0);
 		for (int k = 0; (up ? pump_tcp_sent(x.t) : pump_tcp_received(x.t)) == before; k++) {
-			assert_true(k < 100);
+			if (k == 100) {
+				vrig_dump(x.r);
+				fail_msg("nothing moves after stop %d", i);
+			}
 			move(&x, 0.02);
 		}
 	}
+	/* Longer than the pump's RTO: it finishes flows that have lost nothing. */
+	move(&x, 0.7);
 	assert_int_equal(pump_tcp_finish(x.t), 0);
 	expect_content(&x);
 	end(&x);
@@ -148,7 +153,7 @@ static int listen_small(uint16_t *port)
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 4096;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 65536;
 
 	assert_true(fd >= 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
@@ -200,7 +205,10 @@ static void end_parked(struct transfer *x, int listener, int fd)
 	while (off < 4 << 20) {
 		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 
-		assert_true(clock_now_ns() < give_up);
+		if (clock_now_ns() > give_up) {
+			vrig_dump(x->r);
+			fail_msg("no more than %llu bytes", (unsigned long long)off);
+		}
 		if (n < 0) {
 			assert_int_equal(errno, EAGAIN);
 			move(x, 0.001);
