@@ -206,6 +206,11 @@
 /* After EMFILE and its like. */
 #define LIMIT_FORWARD_RETRY_NS 100000000ULL
 
+/* --- what is shown of flows ---------------------------------------------- */
+
+/* A flow is called idle when nothing has happened to it for so long. */
+#define LIMIT_SHOWN_IDLE_NS 1000000000ULL
+
 /* --- ICMP ---------------------------------------------------------------- */
 
 /*

@@ -133,6 +133,8 @@ uint32_t stack_snap_flows(const struct stack *st, struct flow_cursor *at, struct
 			tcp_snap(st, f, &out[n]);
 		else
 			snap_dgram(st, f, &out[n]);
+		if (out[n].stall == STALL_IDLE && out[n].idle_ns < LIMIT_SHOWN_IDLE_NS)
+			out[n].stall = STALL_NONE;
 		n++;
 	}
 	return n;

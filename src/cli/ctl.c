@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/base.h"
+#include "src/cli/ctl_top.h"
 #include "src/cli/options.h"
 #include "src/control/command.h"
 
@@ -77,6 +79,10 @@ static void help(FILE *out)
 	fputs(intro, out);
 	while ((cmd = ctl_command_next(cmd)))
 		help_command(cmd, out);
+	fputs("  top                                       a live view: rates, flows, drops, "
+	      "pools; q "
+	      "ends it\n",
+	      out);
 	fputs(outro, out);
 }
 
@@ -174,6 +180,24 @@ static json_t *arguments(const struct ctl_command *cmd, char **words, int nwords
 	return args;
 }
 
+static int top(const struct ctl_options *o)
+{
+	struct ctl_link *l;
+	char why[WHY_MAX] = "";
+	int err = ctl_link_open(&l, o->control);
+
+	if (err < 0) {
+		fprintf(stderr, "sluice: %s: %s\n", o->control, strerror(-err));
+		return EXIT_UNREACHABLE;
+	}
+	err = ctl_top(l, isatty(STDOUT_FILENO) != 1, why, sizeof(why));
+	ctl_link_close(l);
+	if (err == 0)
+		return 0;
+	fprintf(stderr, "sluice: %s\n", why);
+	return err == -EREMOTEIO ? EXIT_REFUSED : EXIT_UNREACHABLE;
+}
+
 static int ask(const struct ctl_options *o, const struct ctl_command *cmd, json_t *args)
 {
 	struct ctl_link *l;
@@ -214,6 +238,7 @@ int ctl_main(int argc, char **argv)
 	const struct ctl_command *cmd;
 	struct ctl_options o;
 	int used = 0;
+	bool is_top;
 	json_t *args;
 
 	if (parse(&o, argc, argv) < 0)
@@ -226,19 +251,21 @@ int ctl_main(int argc, char **argv)
 		fputs("sluice: no command; see sluice ctl --help\n", stderr);
 		return EXIT_USAGE;
 	}
+	is_top = strcmp(o.words[0], "top") == 0 && o.nwords == 1;
 	cmd = find(&o, &used);
-	if (!cmd) {
+	if (!cmd && !is_top) {
 		fprintf(stderr, "sluice: %s: no such command; see sluice ctl --help\n", o.words[0]);
 		return EXIT_USAGE;
 	}
+	if (!o.control) {
+		fputs("sluice: --control PATH is needed, or $" CTL_ENV "\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (is_top)
+		return top(&o);
 	args = arguments(cmd, o.words + used, o.nwords - used);
 	if (!args) {
 		fprintf(stderr, "sluice: %s: wrong arguments; see sluice ctl --help\n", cmd->name);
-		return EXIT_USAGE;
-	}
-	if (!o.control) {
-		json_decref(args);
-		fputs("sluice: --control PATH is needed, or $" CTL_ENV "\n", stderr);
 		return EXIT_USAGE;
 	}
 	return ask(&o, cmd, args);

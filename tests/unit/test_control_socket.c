@@ -77,6 +77,14 @@ static void say(int fd, const char *text, size_t len)
 
 #define SAY(fd, text) say(fd, text, strlen(text))
 
+static char *grown(char *p, size_t len)
+{
+	char *more = realloc(p, len);
+
+	assert_non_null(more);
+	return more;
+}
+
 /* The next line, NULL at the end; the caller frees. */
 static char *hear(int fd)
 {
@@ -97,7 +105,7 @@ static char *hear(int fd)
 			return line;
 		}
 		if (++len == cap)
-			line = realloc(line, cap *= 2);
+			line = grown(line, cap *= 2);
 	}
 }
 
