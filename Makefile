@@ -233,6 +233,8 @@ install: all		## install under $(prefix) (DESTDIR is honoured)
 	install -m 755 $(SLUICE) $(DESTDIR)$(bindir)/sluice
 	for m in $(wildcard docs/man/*.1); do install -m 644 $$m $(DESTDIR)$(mandir)/man1/; done
 	for m in $(wildcard docs/man/*.5); do install -m 644 $$m $(DESTDIR)$(mandir)/man5/; done
+	install -D -m 644 tools/completion/sluice \
+		$(DESTDIR)$(prefix)/share/bash-completion/completions/sluice
 	for f in vmlinuz initramfs.cpio.gz; do [ ! -f $(B)/guest/$$f ] || \
 		install -m 644 $(B)/guest/$$f $(DESTDIR)$(prefix)/share/sluice/; done
 
@@ -240,6 +242,7 @@ uninstall:		## remove what install put there
 	rm -f $(DESTDIR)$(bindir)/sluice
 	rm -f $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(wildcard docs/man/*.1)))
 	rm -f $(addprefix $(DESTDIR)$(mandir)/man5/,$(notdir $(wildcard docs/man/*.5)))
+	rm -f $(DESTDIR)$(prefix)/share/bash-completion/completions/sluice
 	rm -rf $(DESTDIR)$(prefix)/share/sluice
 
 clean:			## remove what was built
