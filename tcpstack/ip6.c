@@ -7,9 +7,8 @@
  * and so any of them is a source that is its own. So is a link-local address
  * that is not ours. Nothing else is (H44).
  */
+#include "tcpstack/dhcp6_msg.h"
 #include "tcpstack/priv.h"
-
-#define DHCP6_SERVER_PORT 547
 
 /* All_DHCP_Relay_Agents_and_Servers, RFC 8415 7.1. */
 static const struct ipaddr dhcp6_servers = { { 0xff, 0x02, [13] = 1, [15] = 2 } };

@@ -189,6 +189,9 @@ const struct flow_table *ping_flows(const struct stack *st);
 /* dhcp.c: called by udp_input() for port 67 */
 void dhcp_input(struct stack *st, const struct packet *pkt);
 
+/* dhcp6.c: called by udp_input() for port 547 of the servers' group */
+void dhcp6_input(struct stack *st, const struct packet *pkt, uint16_t guest_port);
+
 /* dns.c: called by udp_input() for port 53 of our DNS address */
 int dns_init(struct stack *st);
 void dns_fini(struct stack *st);

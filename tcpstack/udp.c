@@ -26,6 +26,7 @@
 #include <stdlib.h>
 
 #include "src/base/bytes.h"
+#include "tcpstack/dhcp6_msg.h"
 #include "tcpstack/dhcp_msg.h"
 #include "tcpstack/dns_msg.h"
 #include "tcpstack/udp_priv.h"
@@ -186,6 +187,12 @@ static bool for_dhcp(const struct stack *st, const struct endpoint *dst)
 	return v4 == IP4_BROADCAST || v4 == st->cfg.gateway4;
 }
 
+/* Only the servers' group passes the checks of addresses, see ip6.c. */
+static bool for_dhcp6(const struct endpoint *dst)
+{
+	return dst->port == DHCP6_SERVER_PORT && ipaddr_is_multicast6(&dst->addr);
+}
+
 static bool for_dns(const struct stack *st, const struct endpoint *dst)
 {
 	if (dst->port != DNS_PORT)
@@ -228,6 +235,8 @@ void udp_input(struct stack *st, const struct packet *pkt)
 
 	if (for_dhcp(st, &key.remote))
 		dhcp_input(st, &udp);
+	else if (for_dhcp6(&key.remote))
+		dhcp6_input(st, &udp, key.guest.port);
 	else if (ipaddr_is_v4(&pkt->src) && ipaddr_v4(&pkt->src) == 0)
 		stack_drop(st, DROP_IP_SPOOFED); /* no address yet: good for DHCP only */
 	else if (for_dns(st, &key.remote))
