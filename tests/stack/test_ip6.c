@@ -515,6 +515,120 @@ static void unknown_protocol_is_a_parameter_problem(void **state)
 	rig_free(r);
 }
 
+/* --- services ----------------------------------------------------------------- */
+
+/* A frame to a group, with the MAC address that it has (RFC 2464 section 7). */
+static void to_group(uint8_t *frame, const struct ipaddr *src)
+{
+	frame[0] = frame[1] = 0x33;
+	memcpy(frame + 2, frame + ETH_HLEN + 36, 4);
+	memcpy(frame + ETH_HLEN + 8, src->b, 16);
+	rig_finish(frame, get_be16(frame + ETH_HLEN + 4));
+}
+
+static void dhcp6_serves_a_link_local_client(void **state)
+{
+	(void)state;
+	static const uint8_t solicit[] = {
+		1, 0xaa, 0xbb, 0xcc, 0, 1, 0, 4, 0, 3, 0, 1, 0, 14, 0, 0,
+		0, 3,	 0,    12,   0, 0, 0, 5, 0, 0, 0, 0, 0, 0,  0, 0
+	};
+	struct rig *r = start();
+	struct ipaddr servers = parse("ff02::1:2");
+	struct rig_pkt pkt;
+	uint8_t buf[256];
+	uint32_t len = rig_build_udp6(r, buf, 546, &servers, 547, solicit, sizeof(solicit));
+
+	to_group(buf, &guest_ll);
+	rig_send(r, buf, len, NULL);
+	rig_cycle(r);
+	assert_true(rig_pop(r, &pkt));
+	assert_int_equal(pkt.sport, 547);
+	assert_int_equal(pkt.dport, 546);
+	assert_true(ipaddr_equal(&pkt.dst6, &guest_ll));
+	assert_true(ipaddr_is_link_local6(&pkt.src6));
+	assert_int_equal(pkt.payload[0], 7); /* rapid commit: REPLY at once */
+	assert_memory_equal(pkt.payload + 1, solicit + 1, 3);
+	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->dhcp6_replies), 1);
+
+	/* Not from an address of the prefix, and never longer than a client's message is. */
+	to_group(buf, &rig_config(r)->stack.guest6);
+	rig_send(r, buf, len, NULL);
+	assert_int_equal(rig_drops(r, DROP_DHCP_MALFORMED), 1);
+	rig_cycle(r);
+	assert_int_equal(rig_pending(r), 0);
+	assert_int_equal(rig_allocs(r), 0);
+	rig_free(r);
+}
+
+static const uint8_t aaaa_query[] = { 0x12, 0x34, 1, 0,	  0,   1,   0,	 0, 0, 0,  0, 0,
+				      1,    'a',  4, 't', 'e', 's', 't', 0, 0, 28, 0, 1 };
+
+static bool query_came(int fd, uint8_t *msg, struct sockaddr_in *peer)
+{
+	socklen_t len = sizeof(*peer);
+	ssize_t n = recvfrom(fd, msg, sizeof(aaaa_query), 0, (struct sockaddr *)peer, &len);
+
+	assert_true(n == sizeof(aaaa_query) || (n < 0 && errno == EAGAIN));
+	return n > 0;
+}
+
+static void dns_answers_at_its_ip6_address(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct sockaddr_in peer;
+	struct rig_pkt pkt;
+	struct rig *r;
+	uint8_t buf[256], msg[64];
+	uint16_t port;
+	int fd = rig_udp_socket(&port);
+
+	rig_config_defaults(&cfg);
+	cfg.stack.ip6 = true;
+	cfg.stack.nresolvers = 1;
+	cfg.stack.resolvers[0] = (struct endpoint){ ipaddr_from_v4(0x7f000001), port };
+	r = rig_new(&cfg);
+	rig_send(r, buf,
+		 rig_build_udp6(r, buf, GPORT, &cfg.stack.dns6, 53, aaaa_query, sizeof(aaaa_query)),
+		 NULL);
+	RIG_UNTIL(r, query_came(fd, msg, &peer));
+	assert_memory_equal(msg + 2, aaaa_query + 2, sizeof(aaaa_query) - 2);
+	msg[2] |= 0x80;
+	assert_int_equal(
+		sendto(fd, msg, sizeof(aaaa_query), 0, (struct sockaddr *)&peer, sizeof(peer)),
+		sizeof(aaaa_query));
+	RIG_UNTIL(r, rig_pop(r, &pkt));
+	assert_true(ipaddr_equal(&pkt.src6, &cfg.stack.dns6));
+	assert_int_equal(pkt.sport, 53);
+	assert_int_equal(pkt.dport, GPORT);
+	assert_int_equal(get_be16(pkt.payload), 0x1234);
+	close(fd);
+	rig_free(r);
+}
+
+/* RFC 2308 2.2: no error, no data, and the resolver is not troubled. */
+static void without_ip6_no_name_has_an_ip6_address(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig_pkt pkt;
+	struct rig *r;
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	rig_send_udp(r, GPORT, cfg.stack.dns4, 53, aaaa_query, sizeof(aaaa_query));
+	rig_cycle(r);
+	assert_true(rig_pop(r, &pkt));
+	assert_int_equal(pkt.payload_len, sizeof(aaaa_query));
+	assert_int_equal(get_be16(pkt.payload), 0x1234);
+	assert_int_equal(get_be16(pkt.payload + 2), 0x8180);
+	assert_int_equal(get_be16(pkt.payload + 4), 1);
+	assert_int_equal(get_be32(pkt.payload + 6), 0);
+	assert_memory_equal(pkt.payload + 12, aaaa_query + 12, sizeof(aaaa_query) - 12);
+	rig_free(r);
+}
+
 /* H43: errors about errors, about groups, and without end are not sent. */
 static void errors_are_limited(void **state)
 {
@@ -553,6 +667,9 @@ int main(void)
 		cmocka_unit_test(datagram_without_checksum_is_dropped),
 		cmocka_unit_test(closed_port_becomes_port_unreachable),
 		cmocka_unit_test(unknown_protocol_is_a_parameter_problem),
+		cmocka_unit_test(dhcp6_serves_a_link_local_client),
+		cmocka_unit_test(dns_answers_at_its_ip6_address),
+		cmocka_unit_test(without_ip6_no_name_has_an_ip6_address),
 		cmocka_unit_test(errors_are_limited),
 	};
 
