@@ -41,6 +41,7 @@ static const char usage[] =
 	"  --link SPEC         a bad link, both ways: loss=PCT,duplicate=PCT,reorder=PCT,\n"
 	"                      delay=MS,seed=N\n"
 	"  --restart MS        stop both rings and start them again that often\n"
+	"  --starve MS         receive nothing for a quarter of that time, again and again\n"
 	"  --stats             print what was moved, as one JSON line, on stderr\n";
 
 struct options {
@@ -50,7 +51,7 @@ struct options {
 	uint8_t mac[6];
 	bool fixed, stats;
 	int mtu;
-	int restart_ms;
+	struct pump_upset upset;
 	char **command;
 };
 
@@ -116,13 +117,21 @@ static void parse_cidr(struct ns_address *a, char *text)
 static void parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "socket", 1, NULL, 's' },	{ "addr", 1, NULL, 'a' },
-		{ "gateway", 1, NULL, 'g' },	{ "dns", 1, NULL, 'd' },
-		{ "mtu", 1, NULL, 'm' },	{ "mac", 1, NULL, 'h' },
-		{ "queue-size", 1, NULL, 'q' }, { "rx-buf", 1, NULL, 'r' },
-		{ "without", 1, NULL, 'w' },	{ "stats", 0, NULL, 't' },
-		{ "link", 1, NULL, 'l' },	{ "restart", 1, NULL, 'R' },
-		{ "help", 0, NULL, '?' },	{ 0 },
+		{ "socket", 1, NULL, 's' },
+		{ "addr", 1, NULL, 'a' },
+		{ "gateway", 1, NULL, 'g' },
+		{ "dns", 1, NULL, 'd' },
+		{ "mtu", 1, NULL, 'm' },
+		{ "mac", 1, NULL, 'h' },
+		{ "queue-size", 1, NULL, 'q' },
+		{ "rx-buf", 1, NULL, 'r' },
+		{ "without", 1, NULL, 'w' },
+		{ "stats", 0, NULL, 't' },
+		{ "link", 1, NULL, 'l' },
+		{ "restart", 1, NULL, 'R' },
+		{ "starve", 1, NULL, 'V' },
+		{ "help", 0, NULL, '?' },
+		{ 0 },
 	};
 	unsigned int m[6];
 	int c;
@@ -167,7 +176,10 @@ static void parse(struct options *o, int argc, char **argv)
 			}
 			break;
 		case 'R':
-			o->restart_ms = (int)strtol(optarg, NULL, 10);
+			o->upset.restart_ms = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		case 'V':
+			o->upset.starve_ms = (uint32_t)strtoul(optarg, NULL, 10);
 			break;
 		case 't':
 			o->stats = true;
@@ -270,7 +282,7 @@ int main(int argc, char **argv)
 	pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 	if (pidfd < 0)
 		fail("starting the command", -errno);
-	ret = pump_run(&f, tap, pidfd, &o.link, o.restart_ms, &stats);
+	ret = pump_run(&f, tap, pidfd, &o.link, &o.upset, &stats);
 	unlink(resolv);
 	if (ret < 0) {
 		kill(pid, SIGKILL);

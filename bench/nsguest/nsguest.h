@@ -41,8 +41,17 @@ struct pump_stats {
 	uint64_t restarts;
 };
 
+/**
+ * struct pump_upset - what the guest does to the device, each so often, 0 = never
+ * @restart_ms:	stop the rings and start them again
+ * @starve_ms:	take nothing from the receive queue for a quarter of that time
+ */
+struct pump_upset {
+	uint32_t restart_ms, starve_ms;
+};
+
 /* pump.c */
 int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_config *link,
-	     int restart_ms, struct pump_stats *stats);
+	     const struct pump_upset *upset, struct pump_stats *stats);
 
 #endif

@@ -39,6 +39,7 @@ struct pump {
 	bool tap_readable;
 	bool bad_link;
 	uint64_t restart_ns, restart_due; /* 0 = never */
+	uint64_t starve_ns;		  /* period, 0 = never */
 	struct impair up, down;
 	uint8_t frame[FRONT_FRAME_MAX + 1];
 };
@@ -205,6 +206,12 @@ static int deliver(struct pump *p, uint16_t first, uint32_t first_len)
 	return 0;
 }
 
+/* For the last quarter of each period the guest takes nothing from its receive queue. */
+static bool starving(const struct pump *p)
+{
+	return p->starve_ns && clock_now_ns() % p->starve_ns >= p->starve_ns / 4 * 3;
+}
+
 static int pump_rx(struct pump *p)
 {
 	struct front_vq *q = &p->f->vq[FRONT_RX];
@@ -212,6 +219,8 @@ static int pump_rx(struct pump *p)
 	uint32_t len;
 	uint16_t id;
 
+	if (starving(p))
+		return 0;
 	while (ret == 0 && moved < BUDGET && (got = front_vq_used(q, &id, &len)) > 0) {
 		ret = deliver(p, id, len);
 		moved++;
@@ -270,9 +279,9 @@ static int sleep_until_work(struct pump *p, int ep)
 	bool more;
 	int n;
 
-	if (p->restart_ns)
+	if (p->restart_ns || p->starve_ns)
 		timeout = timeout < 0 ? 1 : MIN(timeout, 1);
-	more = front_vq_calls_on(&p->f->vq[FRONT_RX]);
+	more = !starving(p) && front_vq_calls_on(&p->f->vq[FRONT_RX]);
 	if (tx_full)
 		more |= front_vq_calls_on(&p->f->vq[FRONT_TX]);
 	n = epoll_wait(ep, ev, (int)ARRAY_SIZE(ev), more ? 0 : timeout);
@@ -292,12 +301,12 @@ static int sleep_until_work(struct pump *p, int ep)
  * pump_run() - move frames until the child ends
  * @tap:	nonblocking, with a 12-byte virtio header
  * @child_pidfd:	readable when the command has ended
- * @restart_ms:	stop the rings and start them again that often, 0 = never
+ * @upset:	what the guest does to the device now and then
  *
  * Return: 0, or -EPROTO when the back-end broke the rings' rules, or -errno
  */
 int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_config *link,
-	     int restart_ms, struct pump_stats *stats)
+	     const struct pump_upset *upset, struct pump_stats *stats)
 {
 	static struct pump p;
 	struct front_vq *rx = &f->vq[FRONT_RX];
@@ -307,7 +316,8 @@ int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_conf
 	if (ep < 0)
 		return -errno;
 	p = (struct pump){ .f = f, .n = stats, .tap = tap, .tap_readable = true };
-	p.restart_ns = (uint64_t)restart_ms * NS_PER_MS;
+	p.starve_ns = (uint64_t)upset->starve_ms * NS_PER_MS;
+	p.restart_ns = (uint64_t)upset->restart_ms * NS_PER_MS;
 	p.restart_due = clock_now_ns() + p.restart_ns;
 	p.bad_link = impair_any(link);
 	impair_init(&p.up, link, up_deliver, &p);
