@@ -208,6 +208,11 @@ tsan:			## the threaded tests under ThreadSanitizer
 tsan-tests: $(filter %_worker,$(UNIT_BIN))
 	$(Q)tests/run $^
 
+.PHONY: bench-alloc
+
+bench-alloc: all	## heap calls a connection and a MB, under heaptrack and jemalloc
+	$(Q)BUILD=$(B) tools/heaptrack.sh || [ $$? -eq 77 ]
+
 SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 SCRIPTS = $(shell git ls-files tools tests bench .ci 2>/dev/null | xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)
 TIDY_FLAGS = -I. -D_GNU_SOURCE -std=gnu11 -DSLUICE_VERSION=\"lint\"
@@ -249,6 +254,6 @@ clean:			## remove what was built
 	rm -rf $(B)
 
 help:			## list the targets
-	@awk -F ':.*## *' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## *' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
