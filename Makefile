@@ -208,10 +208,14 @@ tsan:			## the threaded tests under ThreadSanitizer
 tsan-tests: $(filter %_worker,$(UNIT_BIN))
 	$(Q)tests/run $^
 
-.PHONY: bench-alloc
+.PHONY: bench-alloc soak
 
 bench-alloc: all	## heap calls a connection and a MB, under heaptrack and jemalloc
 	$(Q)BUILD=$(B) tools/heaptrack.sh || [ $$? -eq 77 ]
+
+MINUTES ?= 10
+soak: all		## mixed load for MINUTES, with engine ENGINE; a verdict at the end
+	$(Q)BUILD=$(B) MINUTES=$(MINUTES) ENGINE=$(ENGINE) bench/soak/run || [ $$? -eq 77 ]
 
 SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 SCRIPTS = $(shell git ls-files tools tests bench .ci 2>/dev/null | xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)
