@@ -25,6 +25,7 @@ ALL_CFLAGS   := -std=gnu11 -g -pthread -fstack-protector-strong -fno-common \
 WRAP := malloc calloc realloc free posix_memalign mmap
 empty :=
 comma := ,
+LDLIBS += -luring
 ALL_LDFLAGS  := -pthread -Wl,-z,relro,-z,now $(foreach f,$(WRAP),-Wl$(comma)--wrap=$(f)) \
 	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
@@ -102,7 +103,7 @@ libs_for = $(libs_$(firstword $(subst _, ,$(patsubst $(B)/tests/unit/test_%,%,$(
 
 .SECONDEXPANSION:
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(call libs_for,$$@)
-	$(call link,$^,-lcmocka -ljansson)
+	$(call link,$^,-lcmocka $(LDLIBS) -ljansson)
 
 # tests/stack: frames in one side, real sockets on the other; rig.c is shared.
 STACK_SRC := $(call src_of,tests/stack)
@@ -110,7 +111,7 @@ STACK_BIN := $(patsubst tests/stack/test_%.c,$(B)/tests/stack/test_%,$(filter te
 STACK_RIG := $(call obj_of,$(filter-out tests/stack/test_%.c,$(STACK_SRC)))
 
 $(B)/tests/stack/test_%: $(B)/tests/stack/test_%.o $(STACK_RIG) $(libs_tcpstack)
-	$(call link,$^,-lcmocka)
+	$(call link,$^,-lcmocka $(LDLIBS))
 
 # tests/vhost: front-ends over a socket, good and hostile ones; then whole guests.
 VHOST_SRC := $(call src_of,tests/vhost)
@@ -119,7 +120,7 @@ VHOST_RIG := $(call obj_of,$(filter-out tests/vhost/test_%.c,$(VHOST_SRC)) $(cal
 	bench/ringpump/tcp.c bench/ringpump/host.c bench/load/pattern.c)
 
 $(B)/tests/vhost/test_%: $(B)/tests/vhost/test_%.o $(VHOST_RIG) $(libs_virtio)
-	$(call link,$^,-lcmocka)
+	$(call link,$^,-lcmocka $(LDLIBS))
 
 # --- programs for the guest and for load, static --------------------------
 # They run inside guests of any distribution, so they need no library there.
@@ -156,6 +157,7 @@ $(RINGPUMP): $(call obj_of,$(call src_of,bench/ringpump) $(call src_of,bench/fro
 	$(call link,$^,)
 $(OFFHOST): $(call obj_of,$(call src_of,bench/offhost))
 	$(call link,$^,)
+$(B)/tests/stack/test_tcp_zerocopy: | $(OFFHOST)
 
 GUEST := $(B)/guest/initramfs.cpio.gz
 

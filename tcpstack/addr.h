@@ -80,6 +80,14 @@ static inline bool ipaddr_same_prefix64(const struct ipaddr *x, const struct ipa
 	return memcmp(x->b, y->b, 8) == 0;
 }
 
+/* 127.0.0.0/8 or ::1. */
+static inline bool ipaddr_is_loopback(const struct ipaddr *a)
+{
+	if (ipaddr_is_v4(a))
+		return ipaddr_v4(a) >> 24 == 127;
+	return get_be64(a->b) == 0 && get_be64(a->b + 8) == 1;
+}
+
 /* addr.c */
 
 /* Long enough for "[v6]:port" and its NUL. */

@@ -253,15 +253,21 @@ static void accept_bytes(struct bulk *b, struct bulk_queue *q, uint32_t n, struc
  * @offered:	receives how many bytes the socket was shown
  *
  * Tokens of what is released go back to the port. Return: bytes that the socket
- * accepted, or -errno with the queue as it was.
+ * accepted, or -errno with the queue as it was. -EAGAIN with q->waiting: nothing
+ * was tried; on_room() will say when to.
  */
 ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offered)
 {
 	const struct bulk_ops *ops = bulk_pick(b, q, fd);
-	ssize_t n = ops->send(b, fd, q, offered);
+	ssize_t n;
 
-	if (n == -EOPNOTSUPP && ops->reap) {
-		q->allowed = 0;
+	q->waiting = !ops;
+	if (!ops)
+		return -EAGAIN;
+	n = ops->send(b, fd, q, offered);
+	if ((n == -EOPNOTSUPP || n == -ENOBUFS) && ops->reap) {
+		if (n == -EOPNOTSUPP)
+			q->allowed = 0;
 		ops = b->engines[BULK_COPY];
 		n = ops->send(b, fd, q, offered);
 	}

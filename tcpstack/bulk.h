@@ -112,6 +112,7 @@ struct bulk_loan {
  * @allowed:	engines by reference that this flow may use: bit 1 << enum bulk_engine
  * @by_ref:	of @sent, by reference
  * @fin:	the socket's sending side was shut down
+ * @waiting:	for something lent to come back; the socket would take more
  * @engine_state:	the engine's own, beyond a loan's life; 0 at first
  */
 struct bulk_queue {
@@ -124,6 +125,7 @@ struct bulk_queue {
 	uint32_t frames;
 	uint8_t allowed;
 	bool fin;
+	bool waiting;
 	uint32_t engine_state;
 };
 
@@ -135,7 +137,10 @@ struct bulk_queue {
  *		as many as one call takes. Returns how many the socket accepted and
  *		sets *@offered to how many were shown to it, or returns -errno. Does
  *		not change the queue. -EOPNOTSUPP: this engine cannot, for this flow,
- *		from now on; nothing was sent.
+ *		from now on; nothing was sent. -ENOBUFS: not this batch.
+ * @notifies:	the kernel says by an event when it lets go, so that asking is a
+ *		precaution
+ * @wants:	should what is pending in @q go by this engine? NULL = always
  * @init:	make what all flows share. 0, or -errno with a line in @why: the
  *		engine is not to be had here.
  * @fini:	after an @init that succeeded; nothing is lent
@@ -149,6 +154,8 @@ struct bulk_queue {
  */
 struct bulk_ops {
 	const char *name;
+	bool notifies;
+	bool (*wants)(struct bulk *b, const struct bulk_queue *q);
 	size_t bytes;
 	ssize_t (*send)(struct bulk *b, int fd, struct bulk_queue *q, uint32_t *offered);
 	int (*init)(struct bulk *b, char *why, size_t why_len);
@@ -168,6 +175,7 @@ struct bulk_ops {
  * @frames:	guest frames held by all queues
  * @lent_frames, @lent_bytes:	by all loans
  * @bytes:	not accepted, all queues
+ * @on_room:	a queue that was waiting should be sent from again
  */
 struct bulk {
 	struct stack *st;
@@ -180,6 +188,7 @@ struct bulk {
 	uint32_t lent_frames;
 	uint64_t lent_bytes;
 	uint64_t bytes;
+	void (*on_room)(struct bulk *b, struct bulk_queue *q);
 };
 
 enum bulk_verdict {
@@ -221,14 +230,15 @@ struct bulk_loan *bulk_loan_open(struct bulk *b, struct bulk_queue *q, enum bulk
 void bulk_lending(struct bulk *b, struct bulk_loan *ln, struct bulk_seg *seg);
 void bulk_lend(struct bulk *b, struct bulk_loan *ln, struct bulk_seg *seg);
 void bulk_reap(struct bulk *b, struct bulk_loan *ln);
+void bulk_reap_all(struct bulk *b, const struct bulk_ops *ops);
 void bulk_poll(struct bulk *b);
 bool bulk_loan_end(struct bulk *b, struct bulk_queue *q, int fd);
 bool bulk_is_lent(const struct bulk_queue *q);
 void bulk_drain(struct bulk *b);
 void bulk_abandon(struct bulk *b);
 
-/* bulk_copy.c */
-extern const struct bulk_ops bulk_copy;
+/* bulk_copy.c, bulk_splice.c, bulk_zc.c, bulk_uring.c */
+extern const struct bulk_ops bulk_copy, bulk_splice, bulk_zc, bulk_uring;
 
 /* bulk_splice.c */
 extern const struct bulk_ops bulk_splice;

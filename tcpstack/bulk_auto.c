@@ -4,12 +4,17 @@
  */
 #include "tcpstack/bulk.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include "src/base/log.h"
 #include "tcpstack/limits.h"
 #include "tcpstack/priv.h"
 
 static const struct bulk_ops *const known[BULK_ENGINES] = {
 	[BULK_COPY] = &bulk_copy,
+	[BULK_ZEROCOPY] = &bulk_zc,
+	[BULK_URING] = &bulk_uring,
 	[BULK_SPLICE] = &bulk_splice,
 };
 
@@ -78,10 +83,15 @@ static bool may_splice_to(const struct stack_config *cfg, const struct ipaddr *p
 
 /**
  * bulk_allow() - which engines may send what @q will carry to @peer
+ *
+ * To a peer that is not this host by its address alone, zero copies that the
+ * kernel tracks: io_uring's, or MSG_ZEROCOPY where io_uring is forbidden (H81).
+ * Whether the path leaves this host, the flow finds out by itself (zc_track.h).
  */
 void bulk_allow(struct bulk *b, struct bulk_queue *q, const struct ipaddr *peer)
 {
 	const struct stack_config *cfg = &b->st->cfg;
+	const uint8_t tracked = b->engines[BULK_URING] ? 1U << BULK_URING : 1U << BULK_ZEROCOPY;
 
 	q->allowed = 0;
 	switch ((enum stack_bulk)cfg->bulk) {
@@ -90,6 +100,8 @@ void bulk_allow(struct bulk *b, struct bulk_queue *q, const struct ipaddr *peer)
 	case STACK_BULK_AUTO:
 		if (may_splice_to(cfg, peer))
 			q->allowed = 1U << BULK_SPLICE;
+		else if (!ipaddr_is_loopback(peer))
+			q->allowed = tracked;
 		break;
 	case STACK_BULK_SPLICE:
 		q->allowed = 1U << BULK_SPLICE;
@@ -98,7 +110,7 @@ void bulk_allow(struct bulk *b, struct bulk_queue *q, const struct ipaddr *peer)
 		q->allowed = 1U << BULK_ZEROCOPY;
 		break;
 	case STACK_BULK_URING:
-		q->allowed = 1U << BULK_URING;
+		q->allowed = tracked;
 		break;
 	}
 	for (int e = BULK_COPY + 1; e < BULK_ENGINES; e++)
@@ -123,6 +135,25 @@ static struct counter *beyond_bounds(struct bulk *b, struct bulk_loan *ln)
 	return NULL;
 }
 
+/*
+ * At the bound: is it better to wait for what is lent than to copy? The kernel
+ * lets go when the peer has it, so if that takes no longer than the bound is
+ * good for, or if the socket has not even sent all it was given, a copy now would
+ * only make the queue longer, at the price of a copy.
+ */
+static bool worth_waiting(struct bulk *b, struct bulk_loan *ln)
+{
+	int unsent = 0;
+
+	if (!ln->ops->notifies || dlist_empty(&ln->lent))
+		return false;
+	if (stack_now(b->st) - bulk_seg_of(ln->lent.next)->lent_ns <= LIMIT_BULK_WAIT_NS)
+		return true;
+	counter_inc(&b->st->n.syscalls);
+	return !ioctl(ln->fd, SIOCOUTQNSD, &unsent) && unsent > 0 &&
+	       stack_now(b->st) - bulk_seg_of(ln->lent.next)->lent_ns <= LIMIT_BULK_LENT_AGE_NS;
+}
+
 /* Is a batch by engine @e worth it and within bounds? Its loan is then in q->loan. */
 static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int fd)
 {
@@ -134,6 +165,8 @@ static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int 
 		counter_inc(&n->bulk_small);
 		return false;
 	}
+	if (b->engines[e]->wants && !b->engines[e]->wants(b, q))
+		return false;
 	ln = bulk_loan_open(b, q, e, fd);
 	if (!ln) {
 		counter_inc(q->allowed & 1U << e ? &n->bulk_crowd : &n->bulk_elsewhere);
@@ -145,7 +178,8 @@ static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int 
 		bulk_reap(b, ln);
 		why = beyond_bounds(b, ln);
 	}
-	if (why)
+	q->waiting = why && worth_waiting(b, ln);
+	if (why && !q->waiting)
 		counter_inc(why);
 	return !why;
 }
@@ -155,7 +189,8 @@ static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int 
  *
  * By reference where the flow may, the batch is worth it and the bounds allow;
  * else the copy. A flow's first choice is asked first, and the next one only if
- * that has turned out unable.
+ * that has turned out unable. Return: NULL when nothing should be sent before
+ * something that is lent has come back.
  */
 const struct bulk_ops *bulk_pick(struct bulk *b, struct bulk_queue *q, int fd)
 {
@@ -164,6 +199,8 @@ const struct bulk_ops *bulk_pick(struct bulk *b, struct bulk_queue *q, int fd)
 			continue;
 		if (suits(b, q, e, fd))
 			return b->engines[e];
+		if (q->waiting)
+			return NULL;
 		if (q->allowed & 1U << e)
 			break;
 	}

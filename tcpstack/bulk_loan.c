@@ -202,16 +202,34 @@ void bulk_reap(struct bulk *b, struct bulk_loan *ln)
 	ln->polled_ns = stack_now(b->st);
 	release_to(b, ln, ln->ops->reap(b, ln));
 	show(b);
+	if (ln->q && ln->q->waiting)
+		b->on_room(b, ln->q); /* even if nothing came: it may have waited enough */
 	if (!is_busy(ln))
 		came_home(b, ln);
 }
 
-/* When to ask again: sooner of what is young. */
+/**
+ * bulk_reap_all() - ask the engine @ops after all that it has lent
+ */
+void bulk_reap_all(struct bulk *b, const struct bulk_ops *ops)
+{
+	struct dlist *n, *tmp;
+
+	dlist_for_each_safe (n, tmp, &b->lending) {
+		if (loan_of(n)->ops == ops)
+			bulk_reap(b, loan_of(n));
+	}
+}
+
+/* When to ask again: sooner of what is young. An orphan's events reach nobody. */
 static uint64_t next_poll(struct bulk_loan *ln, uint64_t now)
 {
 	uint64_t age = now - oldest(ln)->lent_ns;
 	uint64_t least = LIMIT_BULK_POLL_MIN_NS;
 
+	if (ln->ops->notifies && ln->q)
+		return ln->polled_ns +
+		       (ln->q->waiting ? LIMIT_BULK_WAIT_NS : LIMIT_BULK_POLL_MAX_NS);
 	if (ln->bytes >= LIMIT_BULK_LENT_HURRY)
 		least /= 4;
 	return ln->polled_ns + MIN(MAX(age / 4, least), (uint64_t)LIMIT_BULK_POLL_MAX_NS);

@@ -66,6 +66,8 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(bulk_elsewhere, "flows to a peer that no engine by reference can serve"),
 	G(bulk_lent_bytes, "bytes of guest memory that host sockets refer to"),
 	G(bulk_lent_frames, "frames of the guest that host sockets refer to"),
+	C(bulk_zc_sends, "sends by reference that the kernel answers for"),
+	C(bulk_zc_copied, "of them, those that it copied after all"),
 	C(bulk_released, "segments that host sockets no longer refer to"),
 	C(bulk_abandoned,
 	  "segments taken back when the driver left, unread by a peer on this host"),

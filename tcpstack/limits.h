@@ -124,12 +124,18 @@
 #define LIMIT_BULK_LENT_BYTES  (4U << 20)
 #define LIMIT_BULK_LENT_SEGS   64
 #define LIMIT_BULK_LENT_AGE_NS 20000000ULL
+/* What a flow at that bound waits before it copies; the bound is good for 8 Gbit/s then. */
+#define LIMIT_BULK_WAIT_NS 4000000L
 /* All flows': what a ring of 256 can do without. */
 #define LIMIT_BULK_LENT_FRAMES_ALL 128
 /* Flows that lend at one time. */
 #define LIMIT_BULK_LOANS 128
 /* A batch that is worth the questions about it; below, a copy is cheaper. */
 #define LIMIT_BULK_BY_REF_MIN (16U << 10)
+/* The first batch that goes by reference, to learn what the kernel does with such. */
+#define LIMIT_BULK_ZC_PROBE_BYTES (60U << 10)
+/* So many answers "copied" in a row end it for a flow. */
+#define LIMIT_BULK_ZC_COPIED 8
 /* With so much lent the engine is asked four times as often. */
 #define LIMIT_BULK_LENT_HURRY (512U << 10)
 /* Between two questions: a quarter of the age of what is lent, within these. */

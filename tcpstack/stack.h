@@ -150,6 +150,7 @@ struct stack_counters {
 	struct counter bulk_small, bulk_bound, bulk_late, bulk_crowd; /* batches copied: why */
 	struct counter bulk_elsewhere;			  /* flows whose peer cannot be watched */
 	struct counter bulk_lent_bytes, bulk_lent_frames; /* gauges: referred to by sockets */
+	struct counter bulk_zc_sends, bulk_zc_copied;	  /* ... that the kernel copied after all */
 	struct counter bulk_released;			  /* segments that sockets have let go */
 	struct counter bulk_abandoned;			  /* ... that were taken back from them */
 	struct counter drops[DROP_REASON_COUNT];

@@ -197,6 +197,12 @@ static enum tcp_step take_events(struct tcp *t, struct tcp_flow *fl)
 		tcp_tx_writable(fl);
 	if (!(events & EPOLLERR))
 		return STEP_IDLE;
+	/* Notifications of zero-copy sends make it, too, and are no error. */
+	if (bulk_is_lent(&fl->tx)) {
+		bulk_reap(&t->bulk, fl->tx.loan);
+		if (!(events & EPOLLHUP))
+			return STEP_IDLE;
+	}
 	tcp_syscall(t);
 	if (getsockopt(fl->f.fd, SOL_SOCKET, SO_ERROR, &err, &len))
 		err = errno;
@@ -293,6 +299,11 @@ static void on_event(void *ctx, uint64_t token, uint32_t events)
 	tcp_mark(t, fl);
 }
 
+static void on_room(struct bulk *b, struct bulk_queue *q)
+{
+	tcp_mark(b->st->tcp, container_of(q, struct tcp_flow, tx));
+}
+
 /* Memory for all that is ever collected or parked. */
 static int make_arena(struct tcp *t)
 {
@@ -347,6 +358,7 @@ int tcp_init(struct stack *st)
 	}
 	bulk_init(&t->bulk, st, arena_pool(t->arena, "tcp-seg"), arena_pool(t->arena, "tcp-park"),
 		  arena_pool(t->arena, "tcp-loan"), &t->iov);
+	t->bulk.on_room = on_room;
 	bulk_engines_init(&t->bulk);
 	t->early = arena_pool(t->arena, "tcp-early");
 	loop_on_token(st->loop, TOKEN_TCP, on_event, t);

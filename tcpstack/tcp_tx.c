@@ -152,6 +152,8 @@ static int send_pending(struct tcp *t, struct tcp_flow *fl)
 		fl->f.tx_bytes += n;
 		counter_add(&t->st->n.tcp_tx_payload, n);
 	}
+	if (ret == -EAGAIN && fl->tx.waiting)
+		return 0;
 	if (ret == -EAGAIN) {
 		blocked(t, fl);
 		return 0;

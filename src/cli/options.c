@@ -23,7 +23,9 @@ static const char *const profiles[] = {
 static_assert(ARRAY_SIZE(log_levels) == LOG_LEVELS + 1, "a word for each level");
 
 static const char *const bulk_words[] = {
-	[STACK_BULK_AUTO] = "auto", [STACK_BULK_COPY] = "copy", [STACK_BULK_SPLICE] = "splice", NULL
+	[STACK_BULK_AUTO] = "auto",	    [STACK_BULK_COPY] = "copy",
+	[STACK_BULK_SPLICE] = "splice",	    [STACK_BULK_URING] = "uring",
+	[STACK_BULK_ZEROCOPY] = "zerocopy", NULL
 };
 
 #define RUN   (1U << COMMAND_RUN)

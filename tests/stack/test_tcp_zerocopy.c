@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sends by reference that the kernel answers for, by either engine.
+ *
+ *	alone			on loopback, where the kernel copies and says so
+ *	under bench/offhost	towards a peer whose link reads frames as a NIC does
+ *
+ * The program runs the first part, then itself under offhost for the second;
+ * where that is not allowed, the second part is a SKIP. The rig overwrites a
+ * frame's memory when its token returns, so a page given back too early shows as
+ * a wrong byte at the far end (H70).
+ */
+#include "tests/stack/rig_tcp.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/base/base.h"
+#include "tcpstack/limits.h"
+
+#define MIB	 (1ULL << 20)
+#define FAR_ADDR 0x0a630002U /* 10.99.0.2, of bench/offhost */
+#define FAR_ENV	 "OFFHOST_FAR"
+#define FLOWS	 8
+#define FRAME	 59860
+
+/**
+ * struct up - uploads of several flows to one listener
+ * @n:		flows that are open
+ */
+struct up {
+	struct rig *r;
+	struct rig_conn c[FLOWS];
+	int lfd, fd[FLOWS];
+	uint64_t got[FLOWS];
+	uint32_t n;
+};
+
+static uint64_t count(const struct up *u, size_t offset)
+{
+	return counter_get(
+		(const struct counter *)((const char *)stack_counters(rig_stack(u->r)) + offset));
+}
+
+#define COUNT(u, name) count((u), offsetof(struct stack_counters, name))
+
+/* A listener in the far namespace: a socket belongs to the one that it was made in. */
+static int listen_far(uint16_t *port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(FAR_ADDR) };
+	socklen_t len = sizeof(sa);
+	int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int there = open(getenv(FAR_ENV), O_RDONLY | O_CLOEXEC);
+	int fd;
+
+	assert_int_equal(setns(there, CLONE_NEWNET), 0);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(setns(here, CLONE_NEWNET), 0);
+	close(here);
+	close(there);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(fd, FLOWS), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	*port = ntohs(sa.sin_port);
+	return fd;
+}
+
+static void up_open(struct up *u, uint32_t engine, uint32_t flows)
+{
+	bool far = getenv(FAR_ENV);
+	struct rig_config cfg;
+	uint16_t port;
+
+	memset(u, 0, sizeof(*u));
+	rig_config_defaults(&cfg);
+	cfg.stack.bulk = engine;
+	cfg.stack.mtu = STACK_MTU_MAX;
+	u->r = rig_new(&cfg);
+	u->lfd = far ? listen_far(&port) : rig_listen(&port);
+	for (; u->n < flows; u->n++) {
+		struct rig_conn *c = &u->c[u->n];
+
+		rig_conn_init(c, u->r, (uint16_t)(40000 + u->n), port);
+		c->group = u->c;
+		c->group_size = u->n + 1;
+		c->tx_seed += u->n * 7;
+		if (far)
+			c->dst = FAR_ADDR;
+		u->fd[u->n] = rig_conn_open(c, u->lfd);
+		for (uint32_t i = 0; i <= u->n; i++)
+			u->c[i].group_size = u->n + 1;
+	}
+}
+
+static void up_close(struct up *u)
+{
+	for (uint32_t i = 0; i < u->n; i++)
+		if (u->fd[i] >= 0)
+			close(u->fd[i]);
+	close(u->lfd);
+	rig_free(u->r);
+}
+
+/* The guest sends what it may, up to byte @total of each stream; true when all arrived. */
+static bool upload(struct up *u, uint64_t total, bool read)
+{
+	bool done = true;
+
+	rig_conn_poll(&u->c[0]);
+	for (uint32_t i = 0; i < u->n; i++) {
+		rig_conn_upload(&u->c[i], total, FRAME);
+		if (read)
+			rig_pump_read(u->fd[i], u->c[i].tx_seed, &u->got[i]);
+		done &= u->got[i] == total;
+	}
+	return done;
+}
+
+/* Real time passes in RIG_UNTIL only; the stack's, for what it looks at by the clock. */
+static bool all_back(struct up *u)
+{
+	rig_advance(u->r, NS_PER_MS);
+	return rig_held(u->r) == 0;
+}
+
+static uint32_t engine_of(void **state)
+{
+	return *(const uint32_t *)*state;
+}
+
+static bool have(struct up *u, uint32_t engine)
+{
+	if (engine != STACK_BULK_URING || COUNT(u, bulk_zc_sends) > 0)
+		return true;
+	print_message("SKIP: no io_uring here\n");
+	return false;
+}
+
+/* H71: the kernel says that it copied, and the flow copies from then on. */
+static void peer_on_this_host_ends_it(void **state)
+{
+	struct up u;
+
+	up_open(&u, engine_of(state), 1);
+	RIG_UNTIL(u.r, upload(&u, 16 * MIB, true));
+	RIG_UNTIL(u.r, all_back(&u));
+	if (have(&u, engine_of(state))) {
+		assert_int_equal(COUNT(&u, bulk_zc_sends), 1);
+		assert_int_equal(COUNT(&u, bulk_zc_copied), 1);
+	}
+	up_close(&u);
+}
+
+/* Without leave to pin memory, sendmsg() answers ENOBUFS: the batch is copied. */
+static void without_memory_to_pin_it_copies(void **state)
+{
+	struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct old[2], now[2];
+	struct rlimit before, none;
+	struct up u;
+
+	assert_int_equal(syscall(SYS_capget, &hdr, old), 0);
+	memcpy(now, old, sizeof(now));
+	now[0].effective &= ~(1U << CAP_IPC_LOCK);
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &before), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = before.rlim_max };
+	/* io_uring looks at the capability when the ring is made. */
+	assert_int_equal(syscall(SYS_capset, &hdr, now), 0);
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+	up_open(&u, engine_of(state), 1);
+	RIG_UNTIL(u.r, upload(&u, 4 * MIB, true));
+	assert_int_equal(syscall(SYS_capset, &hdr, old), 0);
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &before), 0);
+	assert_int_equal(COUNT(&u, bulk_zc_sends), 0);
+	RIG_UNTIL(u.r, all_back(&u));
+	up_close(&u);
+}
+
+/* H81, in a process of its own that may not use io_uring. */
+static void forbidden_io_uring_is_done_without(void **state)
+{
+	struct up u;
+
+	(void)state;
+	up_open(&u, STACK_BULK_URING, 2);
+	RIG_UNTIL(u.r, upload(&u, 4 * MIB, true));
+	assert_int_equal(rig_allocs(u.r), 0);
+	up_close(&u);
+}
+
+/* H70: every byte, by reference, and in steady state nothing is allocated. */
+static void far_uploads_arrive(struct up *u, uint32_t engine, uint32_t flows)
+{
+	up_open(u, engine, flows);
+	RIG_UNTIL(u->r, upload(u, MIB, true));
+	RIG_UNTIL(u->r, all_back(u)); /* the probes are answered */
+	RIG_UNTIL(u->r, upload(u, MIB + 48 * MIB / flows, true));
+	RIG_UNTIL(u->r, all_back(u));
+	assert_int_equal(rig_allocs(u->r), 0);
+	if (have(u, engine)) {
+		assert_true(COUNT(u, bulk_zerocopy_bytes) + COUNT(u, bulk_uring_bytes) > 4 * MIB);
+		assert_true(COUNT(u, bulk_zc_copied) * 4 < COUNT(u, bulk_zc_sends));
+	}
+	up_close(u);
+}
+
+static void far_upload_arrives(void **state)
+{
+	struct up u;
+
+	far_uploads_arrive(&u, engine_of(state), 1);
+}
+
+static void far_uploads_of_many_flows_arrive(void **state)
+{
+	struct up u;
+
+	far_uploads_arrive(&u, engine_of(state), FLOWS);
+}
+
+/* Bytes under way that the peer does not take; the flow is past its probe. False: cannot. */
+static bool pile_up(struct up *u, uint32_t engine)
+{
+	uint64_t lent = 0;
+
+	up_open(u, engine, 1);
+	RIG_UNTIL(u->r, upload(u, 2 * MIB, true));
+	RIG_UNTIL(u->r, all_back(u));
+	if (!have(u, engine))
+		return false;
+	for (int i = 0; i < 2000 && lent == 0; i++) {
+		upload(u, 64 * MIB, false);
+		rig_cycle(u->r);
+		lent = COUNT(u, bulk_lent_frames);
+		usleep(i > 100 ? 1000 : 0);
+		/* What the peer's kernel has taken is let go; go on until it takes no more. */
+		if (lent && i < 300)
+			lent = 0;
+	}
+	assert_true(lent > 0);
+	return true;
+}
+
+/* The guest resets: the write queue is thrown away, and every token returns. */
+static void guest_reset_brings_all_back(void **state)
+{
+	struct up u;
+
+	if (pile_up(&u, engine_of(state))) {
+		rig_conn_segment(&u.c[0], RIG_RST, u.c[0].snd_nxt, NULL, 0);
+		RIG_UNTIL(u.r, all_back(&u));
+		assert_int_equal(COUNT(&u, tcp_active), 0);
+	}
+	up_close(&u);
+}
+
+static void peer_reset_brings_all_back(void **state)
+{
+	struct up u;
+
+	if (pile_up(&u, engine_of(state))) {
+		rig_reset_close(u.fd[0]);
+		u.fd[0] = -1;
+		RIG_UNTIL(u.r, (rig_conn_poll(&u.c[0]), u.c[0].rst));
+		RIG_UNTIL(u.r, all_back(&u));
+	}
+	up_close(&u);
+}
+
+/* H17: a driver that goes finds all of its frames given back; the rig checks. */
+static void detach_brings_all_back(void **state)
+{
+	struct up u;
+
+	if (pile_up(&u, engine_of(state))) {
+		rig_detach(u.r);
+		assert_int_equal(rig_held(u.r), 0);
+		rig_attach(u.r);
+	}
+	up_close(&u);
+}
+
+static const uint32_t zerocopy = STACK_BULK_ZEROCOPY, uring = STACK_BULK_URING;
+
+#define EACH(test)                                                              \
+	{ #test ": zerocopy", test, NULL, NULL, (void *)(uintptr_t)&zerocopy }, \
+	{                                                                       \
+#test ": uring", test, NULL, NULL, (void *)(uintptr_t)&uring    \
+	}
+
+static int near_tests(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH(peer_on_this_host_ends_it),
+		EACH(without_memory_to_pin_it_copies),
+	};
+
+	return cmocka_run_group_tests_name("zerocopy", tests, NULL, NULL);
+}
+
+static int far_tests(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH(far_upload_arrives),	   EACH(far_uploads_of_many_flows_arrive),
+		EACH(guest_reset_brings_all_back), EACH(peer_reset_brings_all_back),
+		EACH(detach_brings_all_back),
+	};
+
+	return cmocka_run_group_tests_name("zerocopy off-host", tests, NULL, NULL);
+}
+
+static int forbidden_tests(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog prog = { ARRAY_SIZE(code), code };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(forbidden_io_uring_is_done_without),
+	};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog)) {
+		printf("SKIP: no seccomp filter here\n");
+		return 0;
+	}
+	return cmocka_run_group_tests_name("zerocopy without io_uring", tests, NULL, NULL);
+}
+
+/* Run a part in a program of its own; 77 is its way to say that it cannot. */
+static int part(const char *what, char **argv)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return 1;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		printf("SKIP: %s: not allowed here\n", what);
+		return 0;
+	}
+	return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+int main(int argc, char **argv)
+{
+	char self[4096], offhost[4096 + 16];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int ret;
+
+	if (argc > 1 && strcmp(argv[1], "forbidden") == 0)
+		return forbidden_tests();
+	if (getenv(FAR_ENV))
+		return far_tests();
+	self[MAX(n, 0)] = 0;
+	/* BUILD/tests/stack/test_tcp_zerocopy beside BUILD/offhost. */
+	snprintf(offhost, sizeof(offhost), "%s", self);
+	for (int i = 0; i < 3 && strrchr(offhost, '/'); i++)
+		*strrchr(offhost, '/') = 0;
+	strcat(offhost, "/offhost");
+	ret = near_tests();
+	ret |= part("without io_uring", (char *[]){ self, (char *)(uintptr_t) "forbidden", NULL });
+	ret |= part("off-host peer", (char *[]){ offhost, (char *)(uintptr_t) "--", self, NULL });
+	return ret;
+}
