@@ -87,3 +87,23 @@ uint64_t stack_counter(const struct stack_counters *n, const struct stack_counte
 {
 	return counter_get((const struct counter *)((const char *)n + def->offset));
 }
+
+const struct stack_hist_def stack_hist_table[] = {
+	/* 16 us to 137 s; 16 us to 4.9 hours; 64 bytes to 4 MiB */
+	{ "connect_seconds", "from the guest's SYN to the host's connection",
+	  offsetof(struct stack_counters, connect_ns), true, 14, 37 },
+	{ "flow_life_seconds", "life of TCP flows that have ended",
+	  offsetof(struct stack_counters, life_ns), true, 14, HIST_TOP },
+	{ "batch_bytes", "TCP payload bytes that one send took",
+	  offsetof(struct stack_counters, batch_bytes), false, 6, 22 },
+};
+
+const uint32_t stack_hist_rows = ARRAY_SIZE(stack_hist_table);
+
+/**
+ * stack_hist() - the histogram that @def describes, in @n; any thread
+ */
+const struct hist *stack_hist(const struct stack_counters *n, const struct stack_hist_def *def)
+{
+	return (const struct hist *)(const void *)((const char *)n + def->offset);
+}

@@ -13,6 +13,7 @@
 
 #include "arena/arena.h"
 #include "src/base/log.h"
+#include "src/base/probe.h"
 #include "tcpstack/flow.h"
 #include "tcpstack/frame.h"
 #include "tcpstack/icmp.h"
@@ -118,6 +119,7 @@ static inline bool stack_is_ours(const struct stack *st, const struct ipaddr *ad
 
 static inline void stack_drop(struct stack *st, enum drop_reason reason)
 {
+	probe_drop(reason);
 	counter_inc(&st->n.drops[reason]);
 }
 

@@ -24,6 +24,7 @@
 #include <stdio.h>
 
 #include "src/base/counter.h"
+#include "src/base/hist.h"
 #include "tcpstack/addr.h"
 #include "tcpstack/drop.h"
 #include "tcpstack/port.h"
@@ -154,6 +155,9 @@ struct stack_counters {
 	struct counter bulk_released;			  /* segments that sockets have let go */
 	struct counter bulk_abandoned;			  /* ... that were taken back from them */
 	struct counter drops[DROP_REASON_COUNT];
+	struct hist connect_ns; /* from the guest's SYN to the host's connection */
+	struct hist life_ns;	/* of TCP flows, at their end */
+	struct hist batch_bytes;
 };
 
 /**
@@ -168,7 +172,23 @@ struct stack_counter_def {
 	bool gauge;
 };
 
+/**
+ * struct stack_hist_def - one histogram of struct stack_counters
+ * @name:	of the metric
+ * @seconds:	it is in nanoseconds, and shown in seconds
+ * @from, @to:	powers of two between which its buckets are shown
+ */
+struct stack_hist_def {
+	const char *name, *text;
+	size_t offset;
+	bool seconds;
+	unsigned int from, to;
+};
+
 /* counters.c */
+extern const struct stack_hist_def stack_hist_table[];
+extern const uint32_t stack_hist_rows;
+const struct hist *stack_hist(const struct stack_counters *n, const struct stack_hist_def *def);
 extern const struct stack_counter_def stack_counter_table[];
 extern const uint32_t stack_counter_rows;
 uint64_t stack_counter(const struct stack_counters *n, const struct stack_counter_def *def);

@@ -138,6 +138,7 @@ struct tcp_flow *tcp_flow_new(struct tcp *t, const struct flow_key *key)
 	fl->rx_want = LIMIT_TCP_RX_FIRST;
 	fl->rto = LIMIT_TCP_RTO_INIT_NS;
 	counter_set(&t->st->n.tcp_active, t->flows.used);
+	probe_flow_open(fl->f.id.index, fl->f.id.gen, fl->f.inbound);
 	return fl;
 }
 
@@ -146,6 +147,10 @@ struct tcp_flow *tcp_flow_new(struct tcp *t, const struct flow_key *key)
  */
 void tcp_flow_free(struct tcp *t, struct tcp_flow *fl)
 {
+	uint64_t life = tcp_now(t) - fl->f.opened_ns;
+
+	probe_flow_close(fl->f.id.index, fl->f.id.gen, fl->f.tx_bytes, fl->f.rx_bytes, life);
+	hist_add(&t->st->n.life_ns, life);
 	close_socket(t, fl);
 	DEBUG_BUG_ON(fl->tx.frames || fl->tx.loan);
 	tcp_early_clear(t, fl);

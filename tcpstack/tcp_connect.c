@@ -307,8 +307,13 @@ enum tcp_step tcp_connect_event(struct tcp *t, struct tcp_flow *fl)
 		connect_failed(t, fl, err ? err : ECONNRESET);
 		return STEP_GONE;
 	}
-	if (events & EPOLLOUT)
+	if (events & EPOLLOUT) {
+		uint64_t took = tcp_now(t) - fl->f.opened_ns;
+
+		hist_add(&t->st->n.connect_ns, took);
+		probe_flow_connected(fl->f.id.index, fl->f.id.gen, took);
 		tcp_begin_sequence(t, fl, TS_SYN_RCVD);
+	}
 	return STEP_IDLE;
 }
 

@@ -141,6 +141,8 @@ static int send_pending(struct tcp *t, struct tcp_flow *fl)
 		if (ret < 0)
 			break;
 		counter_inc(&t->st->n.tx_batches);
+		hist_add(&t->st->n.batch_bytes, (uint64_t)ret);
+		probe_batch_sent(fl->f.id.index, ret, offered);
 		if ((uint32_t)ret < offered) {
 			ret = -EAGAIN;
 			break;

@@ -42,6 +42,12 @@ static void walk_stack(const struct stack_counters *n, const struct metric_sink 
 		     "reason", drop_name((enum drop_reason)d), counter_get(&n->drops[d]));
 }
 
+static void walk_hists(const struct stack_counters *n, const struct metric_sink *s)
+{
+	for (uint32_t i = 0; i < stack_hist_rows; i++)
+		s->hist(s->ctx, &stack_hist_table[i], stack_hist(n, &stack_hist_table[i]));
+}
+
 static void walk_worker(const struct net_worker *w, const struct metric_sink *s)
 {
 	const struct net_worker_counters *n = net_worker_counters(w);
@@ -186,6 +192,7 @@ void metrics_walk(struct control *c, const struct metric_sink *s)
 	if (!cfg->worker)
 		return;
 	walk_stack(net_worker_stack_counters(cfg->worker), s);
+	walk_hists(net_worker_stack_counters(cfg->worker), s);
 	walk_worker(cfg->worker, s);
 	walk_queues(cfg, s);
 	walk_memory(cfg->worker, s);
@@ -215,13 +222,35 @@ static void json_metric(void *ctx, const struct metric *m)
 		json_object_set_new(group, m->name, value);
 }
 
+static json_t *hist_value(const struct stack_hist_def *def, uint64_t v)
+{
+	return def->seconds ? json_real((double)v / (double)NS_PER_S) : json_integer((json_int_t)v);
+}
+
+/* Quantiles to within a fifth; programs that want the buckets take Prometheus' text. */
+static void json_hist(void *ctx, const struct stack_hist_def *def, const struct hist *h)
+{
+	static const struct {
+		const char *name;
+		unsigned int permille;
+	} quantiles[] = { { "p50", 500 }, { "p90", 900 }, { "p99", 990 }, { "max", 1000 } };
+	json_t *j = json_object();
+
+	json_object_set_new(j, "count", json_integer((json_int_t)hist_count(h)));
+	json_object_set_new(j, "sum", hist_value(def, counter_get(&h->sum)));
+	for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++)
+		json_object_set_new(j, quantiles[i].name,
+				    hist_value(def, hist_quantile(h, quantiles[i].permille)));
+	json_object_set_new(member(ctx, "net"), def->name, j);
+}
+
 /**
  * metrics_json() - all figures; a new reference
  */
 json_t *metrics_json(struct control *c)
 {
 	json_t *root = json_object();
-	const struct metric_sink s = { .metric = json_metric, .ctx = root };
+	const struct metric_sink s = { .metric = json_metric, .hist = json_hist, .ctx = root };
 
 	metrics_walk(c, &s);
 	return root;

@@ -25,8 +25,12 @@ struct metric {
 	uint64_t value;
 };
 
+struct hist;
+struct stack_hist_def;
+
 struct metric_sink {
 	void (*metric)(void *ctx, const struct metric *m);
+	void (*hist)(void *ctx, const struct stack_hist_def *def, const struct hist *h);
 	void *ctx;
 };
 

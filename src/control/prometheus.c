@@ -38,6 +38,28 @@ static void text_metric(void *ctx, const struct metric *m)
 		fprintf(t->out, "%s %llu\n", name, (unsigned long long)m->value);
 }
 
+/* "le" is a power of two, in nanoseconds before it is shown in seconds. */
+static void text_hist(void *ctx, const struct stack_hist_def *def, const struct hist *h)
+{
+	const double unit = def->seconds ? 1e-9 : 1;
+	struct text *t = ctx;
+	uint64_t count;
+
+	fprintf(t->out, "# HELP sluice_net_%s %s\n# TYPE sluice_net_%s histogram\n", def->name,
+		def->text, def->name);
+	t->last[0] = 0;
+	for (unsigned int e = def->from; e <= def->to; e++)
+		fprintf(t->out, "sluice_net_%s_bucket{le=\"%.9g\"} %llu\n", def->name,
+			(double)(1ULL << e) * unit, (unsigned long long)hist_count_upto(h, e));
+	/* Read last: what is added meanwhile is in no smaller bucket but in this one. */
+	count = hist_count(h);
+	fprintf(t->out,
+		"sluice_net_%s_bucket{le=\"+Inf\"} %llu\nsluice_net_%s_sum %.9g\n"
+		"sluice_net_%s_count %llu\n",
+		def->name, (unsigned long long)count, def->name,
+		(double)counter_get(&h->sum) * unit, def->name, (unsigned long long)count);
+}
+
 /**
  * metrics_prometheus() - all figures as text
  *
@@ -46,7 +68,7 @@ static void text_metric(void *ctx, const struct metric *m)
 char *metrics_prometheus(struct control *c)
 {
 	struct text t = { .last = "" };
-	const struct metric_sink s = { .metric = text_metric, .ctx = &t };
+	const struct metric_sink s = { .metric = text_metric, .hist = text_hist, .ctx = &t };
 	char *text = NULL;
 	size_t len = 0;
 

@@ -133,6 +133,45 @@ static void text_is_exposition_format(void **state)
 	free(text);
 }
 
+/* The number behind @name in @text. */
+static double value_of(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+
+	assert_non_null(at);
+	return strtod(at + strlen(name), NULL);
+}
+
+static void histograms_are_cumulative_and_end_in_their_count(void **state)
+{
+	char *text = metrics_prometheus(rig.c);
+
+	(void)state;
+	for (uint32_t i = 0; i < stack_hist_rows; i++) {
+		char name[128];
+		double last_le = 0, last_n = 0;
+		const char *at;
+
+		snprintf(name, sizeof(name), "\nsluice_net_%s_bucket{le=\"",
+			 stack_hist_table[i].name);
+		at = text;
+		while ((at = strstr(at, name))) {
+			char *e;
+			double le = strtod(at += strlen(name), &e), n = strtod(e + 2, NULL);
+
+			assert_true(le > last_le && n >= last_n);
+			last_le = le;
+			last_n = n;
+		}
+		assert_true(last_le > 1e300); /* +Inf */
+		snprintf(name, sizeof(name), "\nsluice_net_%s_count ", stack_hist_table[i].name);
+		assert_true(value_of(text, name) == last_n);
+		snprintf(name, sizeof(name), "\nsluice_net_%s_sum ", stack_hist_table[i].name);
+		assert_true(value_of(text, name) >= 0);
+	}
+	free(text);
+}
+
 static void every_counter_of_the_stack_is_there_in_both_forms(void **state)
 {
 	char *text = metrics_prometheus(rig.c);
@@ -169,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_is_exposition_format),
+		cmocka_unit_test(histograms_are_cumulative_and_end_in_their_count),
 		cmocka_unit_test(every_counter_of_the_stack_is_there_in_both_forms),
 		cmocka_unit_test(the_command_answers_with_text_and_its_type),
 	};
