@@ -307,8 +307,6 @@ void stack_port_up(struct stack *st, const struct port_ops *ops, void *ctx,
 	st->port_ctx = ctx;
 	st->caps = *caps;
 	st->rx_starved = false;
-	st->guest_mac_known = false;
-	memcpy(st->guest_mac, st->cfg.guest_mac, 6);
 	ndp_port_up(st);
 	tcp_port_changed(st, true);
 }
@@ -342,6 +340,8 @@ void stack_port_down(struct stack *st)
 void stack_reset(struct stack *st)
 {
 	BUG_ON(st->port);
+	st->guest_mac_known = false;
+	memcpy(st->guest_mac, st->cfg.guest_mac, 6);
 	tcp_reset_all(st);
 	udp_reset_all(st);
 	ping_reset_all(st);

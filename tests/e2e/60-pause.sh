@@ -30,7 +30,8 @@ uptime_10ms() {
 
 # The reader says in @events when it stops and when it goes on: the worker's share of a
 # CPU is taken between the two, in hundredths of a percent.
-pause_test() {
+# On a busy machine the pause may be over before it was measured: then status 1.
+pause_once() {
 	name=$1
 	dir=$2
 	events=$3
@@ -53,12 +54,17 @@ pause_test() {
 	wait $vm_pid || status=$?
 	check "$name-byte-exact" "status $status: $(tail -n 3 "$W/out" "$W/err")" \
 		grep -q '"ok":true' "$W/out"
-	if [ -z "$share" ]; then
-		fail "$name-worker-sleeps" "no figure: the pause was missed"
-	else
-		check "$name-worker-sleeps" "$share hundredths of a percent of a CPU" \
-			test "$share" -lt 100
-	fi
+	[ -n "$share" ] || return 1
+	check "$name-worker-sleeps" "$share hundredths of a percent of a CPU" test "$share" -lt 100
+}
+
+pause_test() {
+	for try in 1 2 3; do
+		pause_once "$@" && return
+		echo "# $1: the pause was missed, try $try"
+		: >"$3"
+	done
+	fail "$1-worker-sleeps" "no figure: the pause was missed each time"
 }
 
 pause_test guest-reader-pauses down "$W/out"

@@ -394,9 +394,43 @@ static void datagrams_wait_for_the_next_driver(void **state)
 	rig_free(r);
 }
 
+/*
+ * The rings stop and start again under a guest whose address is not the
+ * configured one. It sends nothing in between, so what the host sends must find
+ * it at the address that was learnt before.
+ */
+static void a_restarted_port_finds_the_guest_where_it_was(void **state)
+{
+	(void)state;
+	static const uint8_t own[6] = { 0x42, 0x41, 0x7a, 0x25, 0xdf, 0xb3 };
+	struct rig_config cfg;
+	struct sockaddr_in peer;
+	struct rig_pkt pkt;
+	struct rig *r;
+	uint8_t buf[256];
+	uint16_t port;
+	ssize_t n;
+	int fd = rig_udp_socket(&port);
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	n = rig_build_udp(r, buf, GPORT, GATEWAY, port, "x", 1);
+	memcpy(buf + 6, own, 6);
+	rig_send(r, buf, (uint32_t)n, NULL);
+	RIG_UNTIL(r, udp_try_receive(fd, &peer, &n));
+	rig_detach(r);
+	rig_attach(r);
+	udp_server_sends(fd, &peer, 100, 1);
+	pkt = udp_guest_gets(r, port, GPORT, 100, 1);
+	assert_memory_equal(pkt.frame, own, 6);
+	close(fd);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_restarted_port_finds_the_guest_where_it_was),
 		cmocka_unit_test(datagrams_of_every_size_come_back_unchanged),
 		cmocka_unit_test(checksums_are_whole_for_a_driver_without_offloads),
 		cmocka_unit_test(datagram_over_the_mtu_arrives_in_fragments),
