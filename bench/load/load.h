@@ -88,6 +88,7 @@ struct options {
 	uint64_t seed;		   /* --seed */
 	unsigned int count;	   /* --count */
 	unsigned int concurrency;  /* --concurrency, also --flows */
+	unsigned int idle;	   /* --idle */
 	double pause;		   /* --pause-read seconds */
 	double timeout;		   /* --timeout seconds */
 	bool up;		   /* --dir up */

@@ -14,7 +14,8 @@ static const char usage_text[] =
 	"  serve  [--listen ADDR:PORT] [--port-file FILE]   far end of all the others\n"
 	"  bulk   --to HOST:PORT --dir up|down --size N [--flows M]\n"
 	"  hold   the same; the receiver stops reading in the middle: --pause-read SECONDS\n"
-	"  rr     --to HOST:PORT --count N --size B         ping-pong on one connection\n"
+	"  rr     --to HOST:PORT --count N --size B [--idle K]  ping-pong on one connection,\n"
+	"         while K others are open and say nothing\n"
 	"  crr    --to HOST:PORT --count N [--concurrency M] connect, request, response\n"
 	"  udp    --to HOST:PORT --count N --size B         ping-pong with datagrams\n"
 	"  half   --to HOST:PORT --size N                   half-closed, both ways\n"
@@ -140,14 +141,14 @@ static int cmd_selftest(const struct options *o)
 static void parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "to", 1, NULL, 't' },	     { "listen", 1, NULL, 'l' },
-		{ "server", 1, NULL, 's' },  { "size", 1, NULL, 'z' },
-		{ "seed", 1, NULL, 'e' },    { "count", 1, NULL, 'c' },
-		{ "flows", 1, NULL, 'm' },   { "concurrency", 1, NULL, 'm' },
-		{ "timeout", 1, NULL, 'w' }, { "pause-read", 1, NULL, 'p' },
-		{ "dir", 1, NULL, 'd' },     { "tcp", 0, NULL, 'T' },
-		{ "out", 1, NULL, 'o' },     { "port-file", 1, NULL, 'f' },
-		{ NULL, 0, NULL, 0 },
+		{ "to", 1, NULL, 't' },	       { "listen", 1, NULL, 'l' },
+		{ "server", 1, NULL, 's' },    { "size", 1, NULL, 'z' },
+		{ "seed", 1, NULL, 'e' },      { "count", 1, NULL, 'c' },
+		{ "flows", 1, NULL, 'm' },     { "concurrency", 1, NULL, 'm' },
+		{ "timeout", 1, NULL, 'w' },   { "pause-read", 1, NULL, 'p' },
+		{ "dir", 1, NULL, 'd' },       { "tcp", 0, NULL, 'T' },
+		{ "idle", 1, NULL, 'i' },      { "out", 1, NULL, 'o' },
+		{ "port-file", 1, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -170,6 +171,9 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 'c':
 			o->count = small_number(optarg);
+			break;
+		case 'i':
+			o->idle = small_number(optarg);
 			break;
 		case 'm':
 			o->concurrency = small_number(optarg);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -82,11 +83,53 @@ static void message(uint8_t *p, size_t len, uint64_t seed, unsigned int i)
 	memcpy(p, pattern_at(seed + i, i), len);
 }
 
-/* load rr --to HOST:PORT --count N --size B: a true ping-pong on one connection. */
+/* `n` connections that say nothing; each has echoed a byte. */
+static int *open_idle(const struct options *o)
+{
+	int *fds = calloc(o->idle ? o->idle : 1, sizeof(*fds)), ms = (int)(o->timeout * 1e3);
+	struct rlimit lim;
+	char why[128] = "", hello[] = "ECHO\n", c[] = "i";
+
+	if (!fds)
+		die("out of memory");
+	if (!getrlimit(RLIMIT_NOFILE, &lim)) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+	for (unsigned int i = 0; i < o->idle; i++) {
+		fds[i] = connect_to(&o->to, SOCK_STREAM);
+		if (!wait_for(fds[i], POLLOUT, ms) || !connected(fds[i], why, sizeof(why)))
+			die("idle connection %u: %s", i, why[0] ? why : "no answer");
+		if (!move_all(fds[i], hello, strlen(hello), true, ms) ||
+		    !move_all(fds[i], c, 1, true, ms) || !move_all(fds[i], c, 1, false, ms))
+			die("idle connection %u does not answer", i);
+	}
+	return fds;
+}
+
+/* They have outlived it: each still answers. */
+static void close_idle(const struct options *o, int *fds)
+{
+	int ms = (int)(o->timeout * 1e3);
+	char c[] = "i";
+
+	for (unsigned int i = 0; i < o->idle; i++) {
+		if (!move_all(fds[i], c, 1, true, ms) || !move_all(fds[i], c, 1, false, ms))
+			die("idle connection %u does not answer any more", i);
+		close(fds[i]);
+	}
+	free(fds);
+}
+
+/*
+ * load rr --to HOST:PORT --count N --size B --idle K: a true ping-pong on one
+ * connection, while K others are idle.
+ */
 int cmd_rr(const struct options *o)
 {
 	static uint8_t out[MESSAGE_MAX], in[MESSAGE_MAX];
 	size_t len = o->size ? o->size : 1;
+	int *idle = open_idle(o);
 	int64_t *ns = times_for(o->count), start;
 	int fd = connect_to(&o->to, SOCK_STREAM), ms = (int)(o->timeout * 1e3);
 	char hello[] = "ECHO\n", why[128] = "";
@@ -113,8 +156,10 @@ int cmd_rr(const struct options *o)
 		}
 		ns[i] = now_ns() - t;
 	}
+	start = now_ns() - start;
 	close(fd);
-	return report("rr", ns, i, o->count, now_ns() - start, why);
+	close_idle(o, idle);
+	return report("rr", ns, i, o->count, start, why);
 }
 
 /* load udp --to HOST:PORT --count N --size B: the same with datagrams; 0 bytes too. */
