@@ -187,6 +187,7 @@ struct tcp_flow {
 	bool rx_urgent;	 /* the peer has sent urgent data: reads stop at it */
 	bool rx_starved; /* waits for guest buffers */
 	bool rx_behind;	 /* the last discard left bytes behind it in the socket */
+	bool tx_nodelay; /* TCP_NODELAY is set */
 	bool tx_blocked; /* the socket was full: EPOLLOUT will come */
 	bool tx_stalled; /* ... for long: no frame of the guest is held any more */
 	bool retransmit; /* what is lost, out of turn */

@@ -68,8 +68,6 @@ void tcp_socket_options(struct stack *st, int fd)
 	struct tcp *t = st->tcp;
 	int one = 1, size;
 
-	tcp_syscall(t);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* A peer's urgent byte stays in the stream, or our offsets would be off by one (H48). */
 	tcp_syscall(t);
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));

@@ -127,12 +127,28 @@ static void offer_window(struct tcp *t, struct tcp_flow *fl)
 		fl->acks_due = MAX(fl->acks_due, 1);
 }
 
+/*
+ * The guest has its own Nagle. Asked for only when the kernel's would matter: a first
+ * send that fits in any segment leaves at once, and often there is no second.
+ */
+static void no_delay(struct tcp *t, struct tcp_flow *fl)
+{
+	int one = 1;
+
+	if (fl->tx_nodelay || (fl->f.tx_bytes == 0 && fl->tx.bytes <= LIMIT_TCP_MSS_DEFAULT))
+		return;
+	fl->tx_nodelay = true;
+	tcp_syscall(t);
+	setsockopt(fl->f.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
 /* Offer what is pending until all is gone or the socket is full. 0 or -errno. */
 static int send_pending(struct tcp *t, struct tcp_flow *fl)
 {
 	uint32_t before = fl->tx.bytes, offered, n;
 	ssize_t ret = 0;
 
+	no_delay(t, fl);
 	while (fl->tx.bytes) {
 		tcp_syscall(t);
 		ret = bulk_send(&t->bulk, &fl->tx, fl->f.fd, &offered);
@@ -213,6 +229,15 @@ void tcp_tx_offer_first(struct tcp_flow *fl)
 	fl->fill = FILL_FIRST;
 }
 
+/* Our FIN to the host. When the other way is done with, close() is about to send it. */
+static int fin_to_host(struct tcp *t, struct tcp_flow *fl)
+{
+	if (fl->fin_acked && !bulk_is_lent(&fl->tx))
+		return 0;
+	tcp_syscall(t);
+	return shutdown(fl->f.fd, SHUT_WR);
+}
+
 /**
  * tcp_tx_flow() - send what was collected, pass the guest's FIN on, offer window
  *
@@ -227,8 +252,7 @@ enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
 	}
 	if (fl->guest_fin && !fl->guest_fin_done && !fl->tx.bytes) {
 		/* All before it is in the kernel's hands (H31, H32). */
-		tcp_syscall(t);
-		if (shutdown(fl->f.fd, SHUT_WR)) {
+		if (fin_to_host(t, fl)) {
 			tcp_abort(t, fl, true);
 			return STEP_GONE;
 		}
