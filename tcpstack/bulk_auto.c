@@ -161,7 +161,8 @@ static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int 
 	struct bulk_loan *ln;
 	struct counter *why;
 
-	if (q->bytes < LIMIT_BULK_BY_REF_MIN && b->st->cfg.bulk == STACK_BULK_AUTO) {
+	if (b->st->cfg.bulk == STACK_BULK_AUTO &&
+	    (q->bytes < LIMIT_BULK_BY_REF_MIN || q->bytes / q->segs < LIMIT_BULK_SEG_MIN)) {
 		counter_inc(&n->bulk_small);
 		return false;
 	}

@@ -84,8 +84,8 @@
  * round trip if that is more.
  */
 #define LIMIT_TCP_WINDOW_NEAR (512U << 10)
-/* To one whose pages are given away: our cache has no part in it, fewer turns are cheaper. */
-#define LIMIT_TCP_WINDOW_LENT	    (4U << 20)
+/* To one whose pages are given away: fewer turns are cheaper, up to what fits a large cache. */
+#define LIMIT_TCP_WINDOW_LENT	    (1U << 20)
 #define LIMIT_TCP_LINK_BYTES_PER_US 1250ULL
 
 /* Frames of the guest held across cycles; the rest of a stalled flow moves to the arena. */
@@ -130,8 +130,12 @@
 #define LIMIT_BULK_LENT_FRAMES_ALL 128
 /* Flows that lend at one time. */
 #define LIMIT_BULK_LOANS 128
-/* A batch that is worth the questions about it; below, a copy is cheaper. */
-#define LIMIT_BULK_BY_REF_MIN (16U << 10)
+/*
+ * What auto gives away: batches that are worth the questions about them, of
+ * segments that are worth the handling of their pages (docs/experiments.md).
+ */
+#define LIMIT_BULK_BY_REF_MIN (64U << 10)
+#define LIMIT_BULK_SEG_MIN    (32U << 10)
 /* The first batch that goes by reference, to learn what the kernel does with such. */
 #define LIMIT_BULK_ZC_PROBE_BYTES (60U << 10)
 /* So many answers "copied" in a row end it for a flow. */

@@ -126,6 +126,7 @@ static int setup(void **state)
 	(void)state;
 	memset(&fx, 0, sizeof(fx));
 	fx.st.port = &port;
+	fx.st.cfg.bulk = STACK_BULK_SPLICE; /* a batch of any size */
 	for (uint32_t i = 0; i < sizeof(fx.bytes); i++)
 		fx.bytes[i] = (uint8_t)(i * 31 + i / 251);
 	takes = opens = closes = reaps = ends = sunk = done_count = 0;
