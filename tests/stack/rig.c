@@ -110,6 +110,16 @@ struct rig *rig_new(const struct rig_config *cfg)
 }
 
 /**
+ * rig_set_guest_mac() - the guest has another address than the stack was told
+ *
+ * Its frames carry it from now on, and frames to any other fail the test.
+ */
+void rig_set_guest_mac(struct rig *r, const uint8_t *mac)
+{
+	memcpy(r->cfg.stack.guest_mac, mac, 6);
+}
+
+/**
  * rig_attach() - a driver starts; caps as configured
  */
 void rig_attach(struct rig *r)

@@ -150,6 +150,7 @@ void rig_advance(struct rig *r, uint64_t ns);
 uint64_t rig_now(const struct rig *r);
 uint64_t rig_clock_reads(const struct rig *r);
 uint64_t rig_random(struct rig *r);
+void rig_set_guest_mac(struct rig *r, const uint8_t *mac);
 void rig_attach(struct rig *r);
 void rig_detach(struct rig *r);
 void rig_set_auto_refill(struct rig *r, bool on);

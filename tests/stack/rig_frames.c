@@ -401,6 +401,8 @@ void rig_verify(const struct rig_config *cfg, const struct port_caps *caps, uint
 
 	assert_true(len >= ETH_HLEN);
 	assert_memory_equal(frame + 6, cfg->stack.our_mac, 6);
+	if (!(frame[0] & 1))
+		assert_memory_equal(frame, cfg->stack.guest_mac, 6);
 	if (is_v6(frame)) {
 		verify_ip6(cfg, frame, len);
 		verify_offload(cfg, caps, frame, len, off);

@@ -118,9 +118,12 @@ static void answers_follow_the_guest_to_a_new_mac_address(void **state)
 	struct rig *r = start();
 	struct rig_pkt pkt;
 	uint8_t buf[256];
-	uint32_t len = rig_build_echo(r, buf, GATEWAY, 1, 1, "x", 1);
+	uint8_t old[6];
+	uint32_t len;
 
-	memcpy(buf + 6, moved, 6);
+	memcpy(old, rig_config(r)->stack.guest_mac, 6);
+	rig_set_guest_mac(r, moved);
+	len = rig_build_echo(r, buf, GATEWAY, 1, 1, "x", 1);
 	rig_send(r, buf, len, NULL);
 	rig_cycle(r);
 	assert_true(rig_pop(r, &pkt));
@@ -128,10 +131,9 @@ static void answers_follow_the_guest_to_a_new_mac_address(void **state)
 
 	/* A frame that is refused teaches nothing. */
 	len = rig_build_ip4(r, buf, NEIGHBOUR, GATEWAY, PROTO_ICMP, 8) + 8;
+	memcpy(buf + 6, old, 6);
 	rig_send(r, buf, len, NULL);
 	len = rig_build_arp(r, buf, GUEST, GATEWAY);
-	memcpy(buf + 6, moved, 6);
-	memcpy(buf + ETH_HLEN + 8, moved, 6);
 	rig_send(r, buf, len, NULL);
 	rig_cycle(r);
 	assert_true(rig_pop(r, &pkt));

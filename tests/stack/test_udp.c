@@ -407,17 +407,14 @@ static void a_restarted_port_finds_the_guest_where_it_was(void **state)
 	struct sockaddr_in peer;
 	struct rig_pkt pkt;
 	struct rig *r;
-	uint8_t buf[256];
 	uint16_t port;
-	ssize_t n;
 	int fd = rig_udp_socket(&port);
 
 	rig_config_defaults(&cfg);
 	r = rig_new(&cfg);
-	n = rig_build_udp(r, buf, GPORT, GATEWAY, port, "x", 1);
-	memcpy(buf + 6, own, 6);
-	rig_send(r, buf, (uint32_t)n, NULL);
-	RIG_UNTIL(r, udp_try_receive(fd, &peer, &n));
+	rig_set_guest_mac(r, own);
+	udp_guest_sends(r, GPORT, port, 1, 1);
+	peer = udp_server_gets(r, fd, 1, 1);
 	rig_detach(r);
 	rig_attach(r);
 	udp_server_sends(fd, &peer, 100, 1);
