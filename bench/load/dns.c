@@ -157,7 +157,7 @@ static size_t receive(int fd, bool tcp, uint8_t *msg, size_t size, int ms)
  * @seconds: how long to go on trying
  * @rcode: set when true is returned; @addr holds the address when it is 0
  */
-bool dns_lookup(const struct sockaddr_in *server, const char *name, bool tcp, double seconds,
+bool dns_lookup(const union address *server, const char *name, bool tcp, double seconds,
 		struct in_addr *addr, int *rcode)
 {
 	int64_t deadline = now_ns() + (int64_t)(seconds * 1e9);
@@ -188,16 +188,16 @@ bool dns_lookup(const struct sockaddr_in *server, const char *name, bool tcp, do
 }
 
 /* dns_default_server() - the first name server of /etc/resolv.conf. */
-bool dns_default_server(struct sockaddr_in *server)
+bool dns_default_server(union address *server)
 {
 	FILE *f = fopen("/etc/resolv.conf", "re");
 	char line[256], text[64];
 	bool found = false;
 
-	*server = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(53) };
+	*server = (union address){ .in4 = { .sin_family = AF_INET, .sin_port = htons(53) } };
 	while (f && !found && fgets(line, sizeof(line), f))
 		found = sscanf(line, "nameserver %63s", text) == 1 &&
-			inet_pton(AF_INET, text, &server->sin_addr) == 1;
+			inet_pton(AF_INET, text, &server->in4.sin_addr) == 1;
 	if (f)
 		fclose(f);
 	return found;
@@ -206,7 +206,7 @@ bool dns_default_server(struct sockaddr_in *server)
 /* load dig NAME [--server ADDR:PORT] [--tcp] */
 int cmd_dig(const struct options *o)
 {
-	struct sockaddr_in server = o->server;
+	union address server = o->server;
 	int64_t start = now_ns();
 	struct in_addr addr = { 0 };
 	char text[INET_ADDRSTRLEN];
@@ -214,7 +214,8 @@ int cmd_dig(const struct options *o)
 
 	if (o->nargs != 1)
 		die("dig needs one name");
-	if (!server.sin_addr.s_addr && !dns_default_server(&server))
+	if (server.sa.sa_family == AF_INET && !server.in4.sin_addr.s_addr &&
+	    !dns_default_server(&server))
 		die("no name server in /etc/resolv.conf");
 	if (!dns_lookup(&server, o->args[0], o->tcp, o->timeout, &addr, &rcode))
 		die("no answer for %s", o->args[0]);
@@ -272,14 +273,14 @@ static size_t answer_to(uint8_t *msg, size_t len, size_t size)
 static void on_datagram(struct watch *w, uint32_t events)
 {
 	uint8_t msg[4096];
-	struct sockaddr_in from;
+	union address from;
 	socklen_t from_len = sizeof(from);
-	ssize_t n = recvfrom(w->fd, msg, sizeof(msg), 0, (struct sockaddr *)&from, &from_len);
+	ssize_t n = recvfrom(w->fd, msg, sizeof(msg), 0, &from.sa, &from_len);
 	size_t len = n > 0 ? answer_to(msg, (size_t)n, sizeof(msg)) : 0;
 
 	(void)events;
 	if (len)
-		sendto(w->fd, msg, len, 0, (struct sockaddr *)&from, from_len);
+		sendto(w->fd, msg, len, 0, &from.sa, from_len);
 }
 
 struct stream {
@@ -330,12 +331,12 @@ static void on_accept(struct watch *w, uint32_t events)
 int cmd_dns(const struct options *o)
 {
 	struct watch udp = { .ready = on_datagram }, tcp = { .ready = on_accept };
-	struct sockaddr_in sa = o->listen;
+	union address sa = o->listen;
 	uint16_t port;
 
 	table = o;
 	udp.fd = listen_on(&sa, SOCK_DGRAM, &port);
-	sa.sin_port = htons(port);
+	sa.in4.sin_port = htons(port);
 	tcp.fd = listen_on(&sa, SOCK_STREAM, &port);
 	loop_add(&udp, EPOLLIN);
 	loop_add(&tcp, EPOLLIN);

@@ -76,7 +76,7 @@ static size_t recv_some(const struct http *h, void *p, size_t len)
 static void request(struct http *h, const struct options *o, const char *method, const char *url,
 		    uint64_t length)
 {
-	struct sockaddr_in sa = { .sin_port = htons(80) };
+	union address sa = { .in4 = { .sin_port = htons(80) } };
 	char host[256], head[1024];
 	const char *slash;
 	char why[128] = "";

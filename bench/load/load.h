@@ -23,6 +23,7 @@
 #define BENCH_LOAD_H
 
 #include <netinet/in.h>
+#include <sys/socket.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,34 +69,42 @@ void loop_stop(void);
 bool loop_run(double seconds);
 
 /* net.c */
+
+/* An address of either family; the port lies at the same place in both. */
+union address {
+	struct sockaddr sa;
+	struct sockaddr_in in4;
+	struct sockaddr_in6 in6;
+};
+
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
-bool parse_address(const char *text, struct sockaddr_in *sa);
-int listen_on(const struct sockaddr_in *sa, int type, uint16_t *port);
-int connect_to(const struct sockaddr_in *sa, int type);
+bool parse_address(const char *text, union address *sa);
+int listen_on(const union address *sa, int type, uint16_t *port);
+int connect_to(const union address *sa, int type);
 bool connected(int fd, char *why, size_t why_len);
 
 /* dns.c */
-bool dns_lookup(const struct sockaddr_in *server, const char *name, bool tcp, double seconds,
+bool dns_lookup(const union address *server, const char *name, bool tcp, double seconds,
 		struct in_addr *addr, int *rcode);
-bool dns_default_server(struct sockaddr_in *server);
+bool dns_default_server(union address *server);
 
 /* main.c */
 struct options {
-	struct sockaddr_in to;	   /* --to HOST:PORT */
-	struct sockaddr_in listen; /* --listen ADDR:PORT */
-	struct sockaddr_in server; /* --server ADDR:PORT, a resolver */
-	uint64_t size;		   /* --size bytes, k, m, g */
-	uint64_t seed;		   /* --seed */
-	unsigned int count;	   /* --count */
-	unsigned int concurrency;  /* --concurrency, also --flows */
-	unsigned int idle;	   /* --idle */
-	double pause;		   /* --pause-read seconds */
-	double timeout;		   /* --timeout seconds */
-	bool up;		   /* --dir up */
-	bool tcp;		   /* --tcp */
-	const char *out;	   /* --out FILE */
-	const char *port_file;	   /* --port-file FILE */
-	char **args;		   /* what is left */
+	union address to;	  /* --to HOST:PORT */
+	union address listen;	  /* --listen ADDR:PORT */
+	union address server;	  /* --server ADDR:PORT, a resolver */
+	uint64_t size;		  /* --size bytes, k, m, g */
+	uint64_t seed;		  /* --seed */
+	unsigned int count;	  /* --count */
+	unsigned int concurrency; /* --concurrency, also --flows */
+	unsigned int idle;	  /* --idle */
+	double pause;		  /* --pause-read seconds */
+	double timeout;		  /* --timeout seconds */
+	bool up;		  /* --dir up */
+	bool tcp;		  /* --tcp */
+	const char *out;	  /* --out FILE */
+	const char *port_file;	  /* --port-file FILE */
+	char **args;		  /* what is left */
 	int nargs;
 };
 

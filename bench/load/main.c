@@ -26,6 +26,7 @@ static const char usage_text[] =
 	"  dig    NAME [--server ADDR:PORT] [--tcp]\n"
 	"  sha256 FILE\n"
 	"  selftest\n"
+	"HOST and ADDR are IPv4, [IPv6], or (HOST) a name that has an IPv4 address\n"
 	"options for all: --seed N, --timeout SECONDS (60); sizes take k, m, g\n";
 
 static __attribute__((noreturn)) void usage(void)
@@ -63,7 +64,7 @@ static unsigned int small_number(const char *text)
 	return (unsigned int)n;
 }
 
-static void address(const char *text, struct sockaddr_in *sa)
+static void address(const char *text, union address *sa)
 {
 	if (!parse_address(text, sa))
 		die("no address for %s", text);
@@ -219,9 +220,10 @@ int main(int argc, char **argv)
 		{ "sha256", cmd_sha256 }, { "selftest", cmd_selftest },
 	};
 	struct options o = {
-		.to = { .sin_family = AF_INET },
-		.listen = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } },
-		.server = { .sin_family = AF_INET, .sin_port = htons(53) },
+		.to = { .in4 = { .sin_family = AF_INET } },
+		.listen = { .in4 = { .sin_family = AF_INET,
+				     .sin_addr = { htonl(INADDR_LOOPBACK) } } },
+		.server = { .in4 = { .sin_family = AF_INET, .sin_port = htons(53) } },
 		.seed = 1,
 		.count = 1,
 		.concurrency = 1,

@@ -351,13 +351,13 @@ static void on_accept(struct watch *w, uint32_t events)
 
 static void on_datagram(struct watch *w, uint32_t events)
 {
-	struct sockaddr_in from;
+	union address from;
 	socklen_t len = sizeof(from);
 	ssize_t n;
 
 	(void)events;
-	while ((n = recvfrom(w->fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len)) >= 0) {
-		sendto(w->fd, buf, (size_t)n, 0, (struct sockaddr *)&from, len);
+	while ((n = recvfrom(w->fd, buf, sizeof(buf), 0, &from.sa, &len)) >= 0) {
+		sendto(w->fd, buf, (size_t)n, 0, &from.sa, len);
 		len = sizeof(from);
 	}
 }
@@ -377,11 +377,11 @@ static void write_port_file(const char *path, uint16_t port)
 int cmd_serve(const struct options *o)
 {
 	struct watch tcp = { .ready = on_accept }, udp = { .ready = on_datagram };
-	struct sockaddr_in sa = o->listen;
+	union address sa = o->listen;
 	uint16_t port;
 
 	tcp.fd = listen_on(&sa, SOCK_STREAM, &port);
-	sa.sin_port = htons(port);
+	sa.in4.sin_port = htons(port);
 	udp.fd = listen_on(&sa, SOCK_DGRAM, &port);
 	loop_add(&tcp, EPOLLIN);
 	loop_add(&udp, EPOLLIN);
