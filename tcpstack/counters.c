@@ -49,6 +49,8 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(dhcp6_replies, "DHCPv6 replies sent"),
 	C(router_adverts, "IPv6 router advertisements sent"),
 	C(icmp_errors, "ICMP errors of the host's network about datagrams of the guest"),
+	C(rate_out_waits, "how often the guest's frames waited for --rate-out"),
+	C(rate_in_waits, "how often payload for the guest waited for --rate-in"),
 	C(names_learnt, "addresses noted under a name, for rules of names"),
 	C(policy_monitored, "denials that the profile monitored let pass"),
 	C(syscalls, "system calls of the stack"),

@@ -16,7 +16,16 @@
 /* Connections a second; what the command line takes. */
 #define RATE_MAX 1000000
 
-enum limit { MAX_CONNS, MAX_CONN_RATE, MAX_UDP, LIMITS };
+enum limit {
+	MAX_CONNS,
+	MAX_CONN_RATE,
+	MAX_UDP,
+	RATE_OUT,
+	RATE_IN,
+	RATE_OUT_PACKETS,
+	RATE_IN_PACKETS,
+	LIMITS
+};
 
 static const struct {
 	const char *name, *text;
@@ -24,11 +33,31 @@ static const struct {
 	[MAX_CONNS] = { "max-conns", "TCP connections at one time" },
 	[MAX_CONN_RATE] = { "max-conn-rate", "new TCP connections a second, 0 = no limit" },
 	[MAX_UDP] = { "max-udp", "UDP flows at one time" },
+	[RATE_OUT] = { "rate-out", "bytes a second from the guest, 0 = no limit" },
+	[RATE_IN] = { "rate-in", "bytes a second to the guest, 0 = no limit" },
+	[RATE_OUT_PACKETS] = { "rate-out-packets", "packets a second from the guest" },
+	[RATE_IN_PACKETS] = { "rate-in-packets", "packets a second to the guest" },
 };
 
 static struct flow_table *table(const struct stack *st, enum limit which)
 {
 	return which == MAX_CONNS ? &st->tcp->flows : &st->udp->d.flows;
+}
+
+static uint64_t *rate(struct stack_config *cfg, enum limit which)
+{
+	switch (which) {
+	case RATE_OUT:
+		return &cfg->rate_out;
+	case RATE_IN:
+		return &cfg->rate_in;
+	case RATE_OUT_PACKETS:
+		return &cfg->rate_out_packets;
+	case RATE_IN_PACKETS:
+		return &cfg->rate_in_packets;
+	default:
+		return NULL;
+	}
 }
 
 static void get(const struct stack *st, enum limit which, struct stack_limit *out)
@@ -37,6 +66,14 @@ static void get(const struct stack *st, enum limit which, struct stack_limit *ou
 	if (which == MAX_CONN_RATE) {
 		out->value = st->cfg.max_conn_rate;
 		out->max = RATE_MAX;
+		out->used = UINT64_MAX;
+		return;
+	}
+	if (which >= RATE_OUT) {
+		struct stack_config cfg = st->cfg;
+
+		out->value = *rate(&cfg, which);
+		out->max = LIMIT_RATE_MAX;
 		out->used = UINT64_MAX;
 		return;
 	}
@@ -79,8 +116,12 @@ int stack_limit_set(struct stack *st, const char *name, uint64_t value)
 			return -ERANGE;
 		if (i == MAX_CONN_RATE)
 			st->cfg.max_conn_rate = (uint32_t)value;
+		else if (i >= RATE_OUT)
+			*rate(&st->cfg, (enum limit)i) = value;
 		else
 			table(st, (enum limit)i)->limit = (uint32_t)value;
+		if (i >= RATE_OUT)
+			rate_apply(st);
 		return 0;
 	}
 	return -ENOENT;

@@ -25,6 +25,11 @@
 #define LIMIT_HOST6_DNS	    0x03
 #define LIMIT_HOST6_GUEST   0x15
 
+/* Rates: the most that can be asked for, a bucket's depth, and its least depth in packets. */
+#define LIMIT_RATE_MAX	       (8ULL << 30) /* bytes a second; times a second in ns it fits 64 bits */
+#define LIMIT_RATE_BURST_MS    100	    /* milliseconds of the rate */
+#define LIMIT_RATE_PACKETS_MIN 64
+
 /* Flows at one time. TCP and UDP flows cost the process a descriptor each. */
 #define LIMIT_TCP_FLOWS	  4096
 #define LIMIT_UDP_FLOWS	  1024

@@ -21,6 +21,7 @@
 #include "tcpstack/loop.h"
 #include "tcpstack/ndp.h"
 #include "tcpstack/out.h"
+#include "tcpstack/rate.h"
 #include "tcpstack/stack.h"
 #include "tcpstack/timer.h"
 
@@ -79,6 +80,9 @@ struct stack {
 	uint32_t out_waiting_count;
 	uint16_t ip_id;	 /* of datagrams that may be fragments, RFC 6864 */
 	bool rx_starved; /* rx_alloc() said -ENOBUFS since the last refill */
+
+	/* rate.c */
+	struct rate rate_out, rate_in;
 
 	/* eth.c: where frames to the guest go; the configured one until it has spoken */
 	uint8_t guest_mac[6];

@@ -38,6 +38,7 @@ void stack_config_defaults(struct stack_config *cfg)
 		.max_ping = LIMIT_PING_FLOWS,
 		.max_dns = LIMIT_DNS_QUERIES,
 		.max_conn_rate = LIMIT_CONN_RATE,
+		.rate_burst_ms = LIMIT_RATE_BURST_MS,
 	};
 	stack_config_set_prefix6(cfg, &prefix6);
 }
@@ -205,6 +206,8 @@ static int init_parts(struct stack *st)
 		err = dns_init(st);
 	if (!err)
 		err = forward_init(st);
+	if (!err)
+		rate_init(st);
 	return err;
 }
 
@@ -262,6 +265,7 @@ void stack_free(struct stack *st)
 	if (!st)
 		return;
 	BUG_ON(st->port);
+	rate_fini(st);
 	forward_fini(st);
 	dns_fini(st);
 	ping_fini(st);
@@ -356,9 +360,18 @@ void stack_reset(struct stack *st)
  */
 enum tx_verdict stack_input(struct stack *st, const struct tx_frame *frame)
 {
+	enum tx_verdict verdict;
+	uint64_t lost;
+
 	counter_inc(&st->n.tx_frames);
 	counter_add(&st->n.tx_bytes, frame->len);
-	return eth_input(st, frame);
+	lost = counter_get(&st->n.drops[DROP_TCP_PARK_LIMIT]) +
+	       counter_get(&st->n.drops[DROP_UDP_SEND]);
+	verdict = eth_input(st, frame);
+	if (unlikely(lost != counter_get(&st->n.drops[DROP_TCP_PARK_LIMIT]) +
+				     counter_get(&st->n.drops[DROP_UDP_SEND])))
+		rate_refund(st, frame->len);
+	return verdict;
 }
 
 /**

@@ -76,6 +76,9 @@ struct stack_net {
  * @resolvers:			host resolvers in order of use, port included
  * @hostname:			DHCP option 12, "" for none
  * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time
+ * @rate_out, @rate_in:	bytes a second that the guest may send and receive, 0 = no limit
+ * @rate_out_packets, @rate_in_packets:	the same in packets
+ * @rate_burst_ms:	how much may come at once: so many milliseconds of the rate
  * @max_conn_rate:		new TCP connections a second, 0 = no limit
  * @sndbuf, @rcvbuf:		SO_SNDBUF/SO_RCVBUF of host sockets, 0 = the kernel's
  * @congestion:			TCP_CONGESTION of host sockets, "" = the kernel's
@@ -97,6 +100,8 @@ struct stack_config {
 	char hostname[64];
 	uint32_t max_tcp, max_udp, max_ping, max_dns;
 	uint32_t max_conn_rate;
+	uint64_t rate_out, rate_in, rate_out_packets, rate_in_packets;
+	uint32_t rate_burst_ms;
 	uint32_t sndbuf, rcvbuf;
 	char congestion[16];
 	const struct policy_list *policy;
@@ -140,7 +145,9 @@ struct stack_counters {
 	struct counter dns_queries, dns_answers;
 	struct counter dhcp_acks, dhcp6_replies;
 	struct counter router_adverts;
-	struct counter icmp_errors;	 /* of the host's network, about datagrams of the guest */
+	struct counter icmp_errors;    /* of the host's network, about datagrams of the guest */
+	struct counter rate_out_waits; /* how often something waited for a rate's tokens */
+	struct counter rate_in_waits;
 	struct counter names_learnt;	 /* by rules of names: addresses noted under a name */
 	struct counter policy_monitored; /* denials that the profile monitored let pass */
 	struct counter syscalls;	 /* of the stack itself */
@@ -232,6 +239,9 @@ void stack_run(struct stack *st);
 void stack_rx_refilled(struct stack *st);
 void stack_reset(struct stack *st);
 void stack_dump_flows(const struct stack *st, FILE *out);
+
+/* rate.c */
+bool stack_tx_may(struct stack *st);
 
 /* policy.c */
 struct policy *stack_set_policy(struct stack *st, struct policy *p);

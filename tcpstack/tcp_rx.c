@@ -101,7 +101,7 @@ static int alloc_frame(struct tcp *t, struct tcp_flow *fl, uint32_t want, struct
 	if (!t->st->port)
 		return -ENOBUFS;
 	for (;; want = MAX(want / 4, least)) {
-		ret = t->st->port->rx_alloc(t->st->port_ctx, hlen + want, frame);
+		ret = stack_rx_alloc(t->st, hlen + want, frame);
 		if (ret == 0) {
 			*got = want;
 			return 0;

@@ -74,7 +74,7 @@ static uint32_t prepare_batch(struct stack *st, struct udp_flow *uf)
 	payload = MIN(uf->rx_hint, payload_max(st, b->hlen));
 	b->frames = 0;
 	for (i = 0; i < uf->rx_batch && used + 1 < IOV_MAX; i++) {
-		int rc = st->port->rx_alloc(st->port_ctx, b->hlen + payload, &b->frame[i]);
+		int rc = stack_rx_alloc(st, b->hlen + payload, &b->frame[i]);
 
 		/* What can never fit is taken off the socket, for out_udp() to count. */
 		if (rc && (rc != -EMSGSIZE || i > 0))

@@ -284,7 +284,8 @@ bool vnet_notify_on(struct vnet *v)
 
 	if (!v->running || v->broken)
 		return false;
-	more = vq_notify_on(&v->vq[VNET_TX]);
+	/* What is paced is looked at when the stack wakes up for it. */
+	more = stack_tx_may(v->st) && vq_notify_on(&v->vq[VNET_TX]);
 	more |= vq_notify_on(&v->vq[VNET_CTRL]);
 	if (v->rx.starved && vq_notify_on(&v->vq[VNET_RX])) {
 		vnet_rx_kicked(v);

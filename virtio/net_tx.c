@@ -130,6 +130,9 @@ bool vnet_tx_drain(struct vnet *v)
 		struct vq_chain c;
 		enum vq_fault fault;
 
+		/* Paced: the rest stays in the ring. */
+		if (!stack_tx_may(v->st))
+			break;
 		if (vq_pop(q, VQ_READABLE, &c, v->tx.iov, ARRAY_SIZE(v->tx.iov)) != 1)
 			break;
 		fault = tx_chain(v, &c);
@@ -139,7 +142,7 @@ bool vnet_tx_drain(struct vnet *v)
 		}
 	}
 	vnet_check_rings(v);
-	return !v->broken && vq_pending(q) != 0;
+	return !v->broken && vq_pending(q) != 0 && stack_tx_may(v->st);
 }
 
 /* port_ops.tx_done: the stack is through with a held frame. */

@@ -253,6 +253,25 @@ static void budget_bounds_a_cycle(void **state)
 	end(r);
 }
 
+/* Out of tokens: the rest stays in the ring, and nobody spins on it or asks for kicks. */
+static void a_paced_guest_keeps_its_frames(void **state)
+{
+	struct rig *r = begin(ALL);
+
+	(void)state;
+	r->st.paced_after = 2;
+	for (uint32_t i = 0; i < 4; i++)
+		send_frame(r, i * 4096ULL, &plain, 100);
+	assert_false(vnet_tx_drain(r->v));
+	assert_int_equal(r->st.nseen, 2);
+	assert_false(vnet_notify_on(r->v));
+	assert_false(vnet_tx_drain(r->v));
+	r->st.paced_after = 0;
+	assert_false(vnet_tx_drain(r->v));
+	assert_int_equal(r->st.nseen, 4);
+	end(r);
+}
+
 /* H3: a broken ring is reported once, and the device rests until it is stopped. */
 static void broken_ring_asks_for_a_reset(void **state)
 {
@@ -296,6 +315,7 @@ int main(void)
 		cmocka_unit_test(frame_may_be_done_before_it_is_held),
 		cmocka_unit_test(chain_offered_while_held_is_refused),
 		cmocka_unit_test(budget_bounds_a_cycle),
+		cmocka_unit_test(a_paced_guest_keeps_its_frames),
 		cmocka_unit_test(broken_ring_asks_for_a_reset),
 	};
 

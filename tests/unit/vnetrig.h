@@ -42,6 +42,7 @@ struct stack {
 	enum tx_verdict verdict;
 	struct seen seen[SEEN_MAX];
 	unsigned int nseen, refilled, downs;
+	unsigned int paced_after; /* frames that are taken; 0 = any number */
 	void (*on_input)(struct stack *st, const struct tx_frame *f);
 	struct rig *rig;
 };
@@ -63,6 +64,11 @@ void stack_port_down(struct stack *st)
 void stack_rx_refilled(struct stack *st)
 {
 	st->refilled++;
+}
+
+bool stack_tx_may(struct stack *st)
+{
+	return st->paced_after == 0 || st->nseen < st->paced_after;
 }
 
 enum tx_verdict stack_input(struct stack *st, const struct tx_frame *f)

@@ -113,3 +113,18 @@ kill "$(cat "$W/pid")"
 back_end_stop forwards-end
 check forwards-allocate-nothing "$(stat_value worker allocations) allocations" \
 	test "$(stat_value worker allocations)" = 0
+
+# --- rates -------------------------------------------------------------------------
+back_end --control "$C" --rate-out 4M --rate-in 4M
+guest rates -- "
+s=\$(date +%s%N); \$load bulk --to 10.0.2.2:$PORT --dir up --size 6m >/dev/null
+e=\$(date +%s%N); \$load bulk --to 10.0.2.2:$PORT --dir down --size 6m >/dev/null
+f=\$(date +%s%N)
+t rate-out-holds test \$(((e - s) / 1000000)) -gt 1000
+t rate-in-holds test \$(((f - e) / 1000000)) -gt 1000
+t rates-are-no-slower test \$(((f - s) / 1000000)) -lt 8000
+'$B/sluice' ctl --control '$C' limit set rate-out 0 >/dev/null
+'$B/sluice' ctl --control '$C' limit set rate-in 0 >/dev/null
+t rates-are-lifted timeout 10 \$load bulk --to 10.0.2.2:$PORT --dir up --size 256m
+"
+back_end_stop rates-end
