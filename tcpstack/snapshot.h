@@ -31,7 +31,7 @@ enum flow_proto { FLOW_TCP, FLOW_UDP, FLOW_PING, FLOW_PROTOS };
 	X(WAIT_ACK, "wait-ack", "bytes are on their way to the guest, not ACKed yet")         \
 	X(CLOSING, "closing", "all was passed on, the last FIN is not ACKed yet")             \
 	X(TIME_WAIT, "time-wait", "closed; the record answers a repeated FIN")                \
-	X(IDLE, "idle", "neither side has anything to send")
+	X(IDLE, "idle", "neither side has sent anything for a second")
 
 enum flow_stall {
 #define X(id, name, text) STALL_##id,

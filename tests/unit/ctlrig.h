@@ -29,6 +29,14 @@ static void ctlrig_shutdown(void *ctx)
 	((struct ctlrig *)ctx)->shutdowns++;
 }
 
+static const struct vq_counters *ctlrig_queue(void *ctx, unsigned int q)
+{
+	static struct vq_counters n[VNET_QUEUES];
+
+	(void)ctx;
+	return q < VNET_QUEUES ? &n[q] : NULL;
+}
+
 /* @path NULL: no socket; @loop NULL with it */
 static inline void ctlrig_begin(struct ctlrig *r, const char *path, struct io_loop *loop)
 {
@@ -39,6 +47,7 @@ static inline void ctlrig_begin(struct ctlrig *r, const char *path, struct io_lo
 		.command = "test",
 		.start_ns = clock_now_ns(),
 		.loop = loop,
+		.queue = ctlrig_queue,
 		.shutdown = ctlrig_shutdown,
 		.ctx = r,
 		.stall_ns = r->stall_ns,

@@ -192,6 +192,71 @@ static void every_counter_of_the_stack_is_there_in_both_forms(void **state)
 	free(text);
 }
 
+static char *read_file(const char *path)
+{
+	static char text[1 << 17];
+	FILE *f = fopen(path, "r");
+
+	if (!f) {
+		print_message("SKIP: %s is not here\n", path);
+		skip();
+	}
+	text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+	fclose(f);
+	return text;
+}
+
+/* A family of that name; a histogram's series have an ending of their own. */
+static bool exists(const char *prom, const char *name, size_t len)
+{
+	char line[160];
+
+	snprintf(line, sizeof(line), "# TYPE %.*s ", (int)len, name);
+	if (strstr(prom, line))
+		return true;
+	if (len > 7 && memcmp(name + len - 7, "_bucket", 7) == 0)
+		return exists(prom, name, len - 7);
+	return false;
+}
+
+/* Whatever a page calls by a metric's name is one; run from the top of the tree. */
+static void check_names(const char *page, const char *prom)
+{
+	for (const char *at = page; (at = strstr(at, "sluice_")); at++) {
+		size_t len = name_len(at);
+
+		if (memcmp(at, "sluice_GROUP", 12) != 0 && !exists(prom, at, len))
+			fail_msg("there is no metric %.*s", (int)len, at);
+	}
+}
+
+static void documents_name_metrics_that_exist_and_all_of_them(void **state)
+{
+	char *prom = metrics_prometheus(rig.c), *page, *save;
+
+	(void)state;
+	check_names(read_file("docs/grafana-dashboard.json"), prom);
+	page = read_file("docs/observability.md");
+	check_names(page, prom);
+	for (char *line = strtok_r(prom, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char row[160];
+
+		if (strncmp(line, "# TYPE ", 7) != 0)
+			continue;
+		snprintf(row, sizeof(row), "| `%.*s`", (int)name_len(line + 7), line + 7);
+		if (!strstr(page, row))
+			fail_msg("docs/observability.md has no row %s", row);
+	}
+	for (int d = 0; d < DROP_REASON_COUNT; d++) {
+		char row[64];
+
+		snprintf(row, sizeof(row), "| `%s` |", drop_name((enum drop_reason)d));
+		if (!strstr(page, row))
+			fail_msg("docs/observability.md has no row %s", row);
+	}
+	free(prom);
+}
+
 static void the_command_answers_with_text_and_its_type(void **state)
 {
 	json_t *a = ctlrig_ask(&rig, "{\"cmd\":\"metrics\",\"args\":[\"prometheus\"]}");
@@ -210,6 +275,7 @@ int main(void)
 		cmocka_unit_test(text_is_exposition_format),
 		cmocka_unit_test(histograms_are_cumulative_and_end_in_their_count),
 		cmocka_unit_test(every_counter_of_the_stack_is_there_in_both_forms),
+		cmocka_unit_test(documents_name_metrics_that_exist_and_all_of_them),
 		cmocka_unit_test(the_command_answers_with_text_and_its_type),
 	};
 
