@@ -295,6 +295,7 @@ static void messages_for_others_meet_silence(void **state)
 /* H50: cut anywhere, a message is refused or means the same without its last options. */
 static void malformed_messages_are_refused(void **state)
 {
+	static const uint8_t long_duid[DHCP6_DUID_MAX + 1];
 	static const uint8_t not_ours[] = { 0, 2, 7, 10, 12, 13, 255 };
 	struct message m = message(DHCP6_REQUEST, true, true);
 	struct dhcp6_request req;
@@ -317,7 +318,7 @@ static void malformed_messages_are_refused(void **state)
 	option(&m, 1, client_duid, 2);
 	assert_int_equal(dhcp6_parse(m.b, m.len, &req), -EBADMSG);
 	m = message(DHCP6_SOLICIT, false, false);
-	option(&m, 1, m.b, DHCP6_DUID_MAX + 1);
+	option(&m, 1, long_duid, sizeof(long_duid));
 	assert_int_equal(dhcp6_parse(m.b, m.len, &req), -EBADMSG);
 }
 
