@@ -44,6 +44,7 @@ struct flow {
 	enum flow_state state;
 	uint16_t port;
 	uint32_t una, nxt; /* relative to the initial sequence number, SYN = 0 */
+	uint32_t max;	   /* highest nxt: what lies below it may be ACKed after going back */
 	uint32_t wnd;	   /* what the peer takes beyond una, bytes */
 	uint8_t wscale;
 	uint32_t rcv_nxt;
@@ -64,6 +65,7 @@ struct pump_tcp {
 	uint32_t next_flow; /* round robin */
 	uint64_t now;
 	uint64_t bad;
+	bool finishing; /* nothing new is sent, only what was lost */
 	struct pump_counts n;
 	struct flow flows[FLOWS_MAX];
 };
@@ -261,7 +263,7 @@ static void on_syn_ack(struct pump_tcp *t, struct flow *fl, const uint8_t *tcp, 
 		i += MAX(tcp[i + 1], 2);
 	}
 	fl->rcv_nxt = get_be32(tcp + 4) + 1;
-	fl->una = fl->nxt = 1;
+	fl->una = fl->nxt = fl->max = 1;
 	fl->wnd = get_be16(tcp + 14);
 	fl->state = ESTABLISHED;
 	fl->ack_due = true;
@@ -272,10 +274,12 @@ static void on_ack(struct pump_tcp *t, struct flow *fl, const uint8_t *tcp)
 {
 	uint32_t ack = get_be32(tcp + 8);
 
-	if ((int32_t)(ack - fl->una) > 0 && (int32_t)(ack - fl->nxt) <= 0) {
+	if ((int32_t)(ack - fl->una) > 0 && (int32_t)(ack - fl->max) <= 0) {
 		uint32_t n = ack - fl->una;
 
 		fl->una = ack;
+		if ((int32_t)(ack - fl->nxt) > 0)
+			fl->nxt = ack;
 		if (fl->state == FIN_SENT && ack == fl->nxt)
 			n--;
 		fl->base += n;
@@ -390,8 +394,10 @@ static int transmit(struct pump_tcp *t)
 			continue;
 		}
 		len = MIN(len, fl->wnd - flight);
+		if (t->finishing)
+			len = MIN(len, fl->max - fl->nxt);
 		/* Full segments only, unless nothing is under way (silly windows). */
-		if (len < t->o->segment && flight > 0) {
+		if (len == 0 || (len < t->o->segment && flight > 0 && !t->finishing)) {
 			idle++;
 			continue;
 		}
@@ -400,6 +406,8 @@ static int transmit(struct pump_tcp *t)
 		if (flight == 0)
 			fl->progress_ns = t->now;
 		fl->nxt += len;
+		if ((int32_t)(fl->nxt - fl->max) > 0)
+			fl->max = fl->nxt;
 		sent++;
 		idle = 0;
 	}
@@ -579,17 +587,18 @@ int pump_tcp_finish(struct pump_tcp *t)
 		emit(t, &t->flows[i], RST | ACK, t->flows[i].nxt, 0);
 		t->flows[i].state = DONE;
 	}
+	t->finishing = true;
 	while (ret == 0 && !all_in(t, DONE)) {
 		for (uint32_t i = 0; i < t->o->flows; i++) {
 			struct flow *fl = &t->flows[i];
 
-			if (fl->state == ESTABLISHED && fl->una == fl->nxt &&
+			if (fl->state == ESTABLISHED && fl->una == fl->max &&
 			    emit(t, fl, FIN | ACK, fl->nxt, 0)) {
-				fl->nxt++;
+				fl->max = ++fl->nxt;
 				fl->state = FIN_SENT;
 			}
 		}
-		ret = turn(t, false);
+		ret = turn(t, t->o->up);
 		if (ret == 0 && t->now > end)
 			ret = -ETIMEDOUT;
 	}

@@ -99,9 +99,10 @@ static void rings_stop_and_start_in_mid_transfer(bool up, uint16_t queue_size)
 			move(&x, 0.02);
 		}
 	}
-	/* Longer than the pump's RTO: it finishes flows that have lost nothing. */
-	move(&x, 0.7);
-	assert_int_equal(pump_tcp_finish(x.t), 0);
+	if (pump_tcp_finish(x.t) < 0) {
+		vrig_dump(x.r);
+		fail_msg("flows do not end");
+	}
 	expect_content(&x);
 	end(&x);
 }
