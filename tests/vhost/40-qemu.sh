@@ -38,7 +38,7 @@ qemu() {
 	: >"$W/out"
 	$QEMU -accel tcg -m 256 -nodefaults -no-reboot -display none -serial stdio \
 		-object memory-backend-memfd,id=mem0,size=256M,share=on \
-		-chardev socket,id=chr0,path="$S" -netdev vhost-user,id=n0,chardev=chr0 \
+		-chardev socket,id=chr0,path="$S",reconnect=1 -netdev vhost-user,id=n0,chardev=chr0 \
 		-kernel "$G/vmlinuz" -initrd "$G/initramfs.cpio.gz" "$@" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off tsc_early_khz=2300000 tsc=reliable no_timer_check" \
 		<"$W/in" >"$W/out" 2>&1 &
@@ -76,14 +76,21 @@ moves_data() {
 }
 
 PCI="-machine q35,memory-backend=mem0 -device virtio-net-pci,netdev=n0,vectors=0"
+LONG=rx_queue_size=1024,tx_queue_size=1024,host_mtu=65520
 MMIO="-machine microvm,memory-backend=mem0 -global virtio-mmio.force-legacy=false
 	-device virtio-net-device,netdev=n0"
 
 # shellcheck disable=SC2086 # options are words
 {
 	back_end --mtu 65520
-	qemu $PCI
+	qemu $PCI,$LONG
 	moves_data qemu-pci
+	# Another back-end at the same socket: QEMU's socket comes back to it.
+	back_end_stop qemu-back-end-goes
+	back_end --mtu 65520
+	soon grep -q 'has connected' "$W/log"
+	echo "until load crr $TO --count 1 --timeout 3; do sleep 1; done; echo all-\$((8 * 8))" >&3
+	check qemu-reconnects "$(tail -n 3 "$W/out")" said_in_a_minute '^all-64'
 	qemu_stop
 	# The same back-end, another machine.
 	qemu $MMIO
