@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Memory does not grow with what has been done: what the first thousand connections
+# and the first GiB have made of the back-end's private memory, it still is after many
+# more; and its worker has called no allocator. What the guest shares is not counted.
+. "$(dirname "$0")/lib.sh"
+
+need_guest memory
+GROWTH_KIB=256
+if [ -n "${CHECK_LONG:-}" ]; then
+	COUNT=100000 HALF=50g
+else
+	COUNT=20000 HALF=2g
+fi
+
+server
+back_end --max-conns 4096
+
+# After TIME-WAIT (2 s), and two looks of the back-end for memory that is idle.
+sample="sleep 5; sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' /proc/$SL/status"
+
+guest memory -- "
+t memory-first-1000-connections \$load crr $TO --count 1000 --concurrency 8
+t memory-first-gib-up \$load bulk $TO --dir up --size 512m
+t memory-first-gib-down \$load bulk $TO --dir down --size 512m
+{ $sample; } >$W/first
+t memory-more-connections \$load crr $TO --count $COUNT --concurrency 8 --timeout 500
+t memory-more-up \$load bulk $TO --dir up --size $HALF --timeout 500
+t memory-more-down \$load bulk $TO --dir down --size $HALF --flows 1 --timeout 500
+{ $sample; } >$W/last
+"
+first=$(cat "$W/first") last=$(cat "$W/last")
+echo "# private memory, KiB: $first, at the end $last"
+check memory-is-flat "private KiB: first $first, at the end $last" \
+	test "$last" -le $((first + GROWTH_KIB))
+back_end_stop memory-end
+calls=$(($(stat_value worker allocations) + $(stat_value worker frees) + $(stat_value worker maps)))
+check memory-no-allocator-call "$calls heap calls of the worker" test $calls = 0
