@@ -18,8 +18,8 @@
  * and bulk_zc.c serves in its place; so it does where the kernel is too old to
  * say whether it copied (6.2).
  *
- * Guest memory is not registered as fixed buffers: that pins all of it for good,
- * and what it saves was within the noise (docs/experiments.md).
+ * Guest memory is not registered as fixed buffers: that pins all of it for good
+ * (docs/experiments.md has what it would save).
  */
 #include "tcpstack/zc_track.h"
 
