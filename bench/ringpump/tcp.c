@@ -430,9 +430,13 @@ static void check_stalls(struct pump_tcp *t)
 	for (uint32_t i = 0; i < t->o->flows; i++) {
 		struct flow *fl = &t->flows[i];
 
-		if (fl->state != ESTABLISHED || t->now - fl->progress_ns < RTO_NS)
+		if ((fl->state != ESTABLISHED && fl->state != FIN_SENT) ||
+		    t->now - fl->progress_ns < RTO_NS)
 			continue;
-		if (fl->nxt != fl->una) {
+		if (fl->state == FIN_SENT) { /* it may have met a window that was shut */
+			emit(t, fl, FIN | ACK, fl->max - 1, 0);
+			t->n.retransmits++;
+		} else if (fl->nxt != fl->una) {
 			fl->nxt = fl->una;
 			t->n.retransmits++;
 		} else if (t->o->up && fl->wnd == 0) {
