@@ -144,36 +144,6 @@ static void answers_follow_the_guest_to_a_new_mac_address(void **state)
 	rig_free(r);
 }
 
-/*
- * A driver that is stopped and started again is the same guest: what comes from the
- * host before the guest's first frame goes to where it was.
- */
-static void mac_address_outlives_a_stop_of_the_driver(void **state)
-{
-	(void)state;
-	static const uint8_t moved[6] = { 0x02, 1, 2, 3, 4, 5 };
-	struct rig *r = start();
-	struct sockaddr_storage from;
-	socklen_t from_len = sizeof(from);
-	struct rig_pkt pkt;
-	uint8_t buf[256];
-	uint16_t port;
-	int fd = rig_udp_socket(&port);
-	uint32_t len = rig_build_udp(r, buf, 5000, GATEWAY, port, "x", 1);
-
-	memcpy(buf + 6, moved, 6);
-	rig_send(r, buf, len, NULL);
-	RIG_UNTIL(r, recvfrom(fd, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from,
-			      &from_len) == 1);
-	rig_detach(r);
-	rig_attach(r);
-	assert_int_equal(sendto(fd, "y", 1, 0, (struct sockaddr *)&from, from_len), 1);
-	RIG_UNTIL(r, rig_pop(r, &pkt));
-	assert_memory_equal(pkt.frame, moved, 6);
-	close(fd);
-	rig_free(r);
-}
-
 /* --- ICMP ----------------------------------------------------------------- */
 
 static void our_addresses_answer_echo_byte_for_byte(void **state)
@@ -539,7 +509,6 @@ int main(void)
 		cmocka_unit_test(arp_is_answered_for_the_subnet_but_never_for_the_guest),
 		cmocka_unit_test(arp_that_lies_is_dropped),
 		cmocka_unit_test(answers_follow_the_guest_to_a_new_mac_address),
-		cmocka_unit_test(mac_address_outlives_a_stop_of_the_driver),
 		cmocka_unit_test(our_addresses_answer_echo_byte_for_byte),
 		cmocka_unit_test(echo_that_is_broken_gets_no_answer),
 		cmocka_unit_test(only_echo_requests_are_taken),
