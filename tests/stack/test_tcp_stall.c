@@ -142,6 +142,9 @@ static void stalled_for_an_hour(const struct rig_config *cfg, uint64_t total, ui
 		rig_cycle(u.r);
 		rig_conn_poll(&u.c);
 		assert_int_equal(u.c.acks, 1);
+		/* The host's kernel, not its reader, may have found room: fill that too. */
+		if (rig_conn_room(&u.c) >= size)
+			up_fill(&u, total, size);
 		assert_true(rig_conn_room(&u.c) < size);
 	}
 	assert_false(u.c.rst);
