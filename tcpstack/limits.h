@@ -203,7 +203,7 @@
  * frames that one receive fills, and when ACKed bytes leave the socket: 64 KiB,
  * or a quarter of what is in flight unless that is small, or after so many reads.
  */
-#define LIMIT_TCP_RX_QUANTUM	(384U << 10)
+#define LIMIT_TCP_RX_QUANTUM	(512U << 10)
 #define LIMIT_TCP_RX_FRAMES	32
 #define LIMIT_TCP_RX_FIRST	(16U << 10)
 #define LIMIT_TCP_DISCARD_BYTES (64U << 10)

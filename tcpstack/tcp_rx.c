@@ -134,6 +134,9 @@ static int grant_frames(struct tcp *t, struct tcp_flow *fl, struct rx_read *rd, 
 
 	if (per == 0)
 		return -EMSGSIZE;
+	/* Whole frames: what is left over comes with the next read, not as a crumb. */
+	if (limit > per)
+		limit -= limit % per;
 	while (rd->asked < limit && rd->count < LIMIT_TCP_RX_FRAMES) {
 		struct rx_frame *fr = &rd->frames[rd->count];
 		uint32_t want = MIN(per, limit - rd->asked), got = 0, pieces;
