@@ -113,6 +113,7 @@ struct bulk_loan {
  * @by_ref:	of @sent, by reference
  * @fin:	the socket's sending side was shut down
  * @waiting:	for something lent to come back; the socket would take more
+ * @fin_waits:	for all that is lent to come back
  * @engine_state:	the engine's own, beyond a loan's life; 0 at first
  */
 struct bulk_queue {
@@ -126,6 +127,7 @@ struct bulk_queue {
 	uint8_t allowed;
 	bool fin;
 	bool waiting;
+	bool fin_waits;
 	uint32_t engine_state;
 };
 
@@ -175,7 +177,7 @@ struct bulk_ops {
  * @frames:	guest frames held by all queues
  * @lent_frames, @lent_bytes:	by all loans
  * @bytes:	not accepted, all queues
- * @on_room:	a queue that was waiting should be sent from again
+ * @on_room:	a queue that was waiting should be sent from again, or its FIN sent
  */
 struct bulk {
 	struct stack *st;
@@ -234,6 +236,7 @@ void bulk_reap_all(struct bulk *b, const struct bulk_ops *ops);
 void bulk_poll(struct bulk *b);
 bool bulk_loan_end(struct bulk *b, struct bulk_queue *q, int fd);
 bool bulk_is_lent(const struct bulk_queue *q);
+bool bulk_fin_must_wait(struct bulk_queue *q);
 void bulk_drain(struct bulk *b);
 void bulk_abandon(struct bulk *b);
 

@@ -202,8 +202,9 @@ void bulk_reap(struct bulk *b, struct bulk_loan *ln)
 	ln->polled_ns = stack_now(b->st);
 	release_to(b, ln, ln->ops->reap(b, ln));
 	show(b);
-	if (ln->q && ln->q->waiting)
-		b->on_room(b, ln->q); /* even if nothing came: it may have waited enough */
+	/* Even if nothing came: it may have waited enough. */
+	if (ln->q && (ln->q->waiting || (ln->q->fin_waits && !is_busy(ln))))
+		b->on_room(b, ln->q);
 	if (!is_busy(ln))
 		came_home(b, ln);
 }
@@ -265,6 +266,19 @@ void bulk_poll(struct bulk *b)
 bool bulk_is_lent(const struct bulk_queue *q)
 {
 	return q->loan && is_busy(q->loan);
+}
+
+/**
+ * bulk_fin_must_wait() - would a FIN now hide who still reads what is lent?
+ *
+ * Once both ends have sent theirs, the kernel takes the peer's socket out of its
+ * tables, be it TIME-WAIT or CLOSE, while its program may go on reading; who asks
+ * after it finds nobody. on_room() tells when the wait is over.
+ */
+bool bulk_fin_must_wait(struct bulk_queue *q)
+{
+	q->fin_waits = bulk_is_lent(q) && !q->loan->ops->notifies;
+	return q->fin_waits;
 }
 
 /**

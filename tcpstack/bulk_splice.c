@@ -21,8 +21,10 @@
  * engine serves only peers for which the operator has vouched.
  *
  * When the peer's socket is no longer found, its program has closed it, and
- * close(2) empties the receive queue. A socket that was aborted under its owner
- * (`ss -K`, a user timeout) is not found either, while its owner may read on: the
+ * close(2) empties the receive queue. A socket that has sent and received a FIN is
+ * not found either, and can be read from: so ours is sent when nothing is lent
+ * (bulk_fin_must_wait()). A socket that was aborted under its owner
+ * (`ss -K`, a user timeout) is gone likewise, while its owner may read on: the
  * one case in which a page is released that could still be read. The same holds
  * after a RST of ours, which is why none is sent while something is lent.
  *

@@ -250,7 +250,7 @@ enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
 		tcp_abort(t, fl, true);
 		return STEP_GONE;
 	}
-	if (fl->guest_fin && !fl->guest_fin_done && !fl->tx.bytes) {
+	if (fl->guest_fin && !fl->guest_fin_done && !fl->tx.bytes && !bulk_fin_must_wait(&fl->tx)) {
 		/* All before it is in the kernel's hands (H31, H32). */
 		if (fin_to_host(t, fl)) {
 			tcp_abort(t, fl, true);

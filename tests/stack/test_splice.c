@@ -281,6 +281,40 @@ static void a_fin_is_not_taken_for_a_byte(void **state)
 }
 
 /* H73: the peer resets with bytes on the way: its queue is gone, all tokens return. */
+/*
+ * H71: when both ends have said FIN, the kernel takes the peer's socket out of its
+ * tables, though its program has not read all and still can.
+ */
+static void a_connection_closed_both_ways_may_still_be_read(void **state)
+{
+	(void)state;
+	for (int host_first = 0; host_first < 2; host_first++) {
+		struct up u;
+
+		up_start(&u, NULL);
+		if (host_first) {
+			assert_int_equal(shutdown(u.fd, SHUT_WR), 0);
+			RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.fin));
+		}
+		send_unread(&u, 4 * (uint64_t)TSO);
+		rig_conn_fin(&u.c);
+		tick(&u);
+		NEEDS_SPLICE(&u);
+		if (!host_first) {
+			assert_int_equal(shutdown(u.fd, SHUT_WR), 0);
+			RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.fin));
+		}
+		for (int i = 0; i < 50; i++)
+			tick(&u);
+		assert_true(rig_held(u.r) > 0);
+		assert_int_equal(count_wrong(&u), 0);
+		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+		rig_read_eof(u.r, u.fd);
+		RIG_UNTIL(u.r, (tick(&u), rig_conn_acked(&u.c)));
+		up_end(&u);
+	}
+}
+
 static void a_peer_that_resets_releases_all(void **state)
 {
 	struct up u;
@@ -477,6 +511,7 @@ int main(void)
 		cmocka_unit_test(an_ack_is_no_release),
 		cmocka_unit_test(a_reader_that_stops_pins_little),
 		cmocka_unit_test(a_fin_is_not_taken_for_a_byte),
+		cmocka_unit_test(a_connection_closed_both_ways_may_still_be_read),
 		cmocka_unit_test(a_peer_that_resets_releases_all),
 		cmocka_unit_test(a_reset_waits_for_the_reader),
 		cmocka_unit_test(a_driver_that_leaves_waits_for_readers),
