@@ -80,7 +80,7 @@ static int do_status(struct ctl_request *r)
 	uint64_t up = clock_now_ns() - cfg->start_ns;
 
 	r->result = json_pack("{s:s,s:s,s:i,s:f}", "version", cfg->version, "command", cfg->command,
-			      "pid", (int)getpid(), "uptime_s", (double)(up / NS_PER_MS) / 1000.0);
+			      "pid", (int)getpid(), "uptime_s", (double)up / (double)NS_PER_S);
 	json_object_set_new(r->result, "control",
 			    json_pack("{s:i,s:I,s:I,s:I,s:I}", "clients", (int)n->clients,
 				      "accepted", (json_int_t)n->accepted, "requests",
