@@ -202,6 +202,7 @@ void rig_parse(struct rig_pkt *pkt);
 
 /* rig_sockets.c: the host's side; descriptors are nonblocking and the test's to close */
 int rig_listen(uint16_t *port);
+bool rig_own_network(const uint32_t *addrs, uint32_t n);
 int rig_listen6(uint16_t *port);
 int rig_udp_socket6(uint16_t *port);
 int rig_accept(struct rig *r, int listener);

@@ -12,7 +12,7 @@
 #include "tcpstack/policy.h"
 
 #define DNS	     0x0a000203U
-#define ALLOWED_ADDR 0xc0000201U /* 192.0.2.1, RFC 5737: nobody */
+#define ALLOWED_ADDR 0xc0000201U /* 192.0.2.1, RFC 5737: here, see main() */
 #define OTHER_ADDR   0xc0000202U
 #define GPORT	     33333
 
@@ -268,8 +268,8 @@ static uint8_t ask(struct world *w, const char *name, uint32_t addr, uint32_t tt
 		assert_int_equal(sendto(w->dns, msg, len, 0, (struct sockaddr *)&peer, peer_len),
 				 len);
 	}
-	RIG_UNTIL(w->r, rig_pop(w->r, &pkt));
-	assert_int_equal(pkt.src, DNS);
+	/* Refusals of earlier connections may come in between. */
+	RIG_UNTIL(w->r, rig_pop(w->r, &pkt) && pkt.src == DNS);
 	assert_int_equal(get_be16(pkt.payload), id);
 	assert_int_equal((pkt.payload[3] & 0xf) == DNS_RCODE_REFUSED, n < 0);
 	return pkt.payload[3] & 0xf;
@@ -429,5 +429,12 @@ int main(void)
 		cmocka_unit_test(an_exchange_leaves_open_flows_alone),
 	};
 
+	const uint32_t world[] = { ALLOWED_ADDR, 0xc6336401U };
+
+	/* What a rule lets through must not leave this machine. */
+	if (!rig_own_network(world, ARRAY_SIZE(world))) {
+		puts("SKIP policy: no network namespaces here");
+		return 0;
+	}
 	return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
 }
