@@ -234,6 +234,14 @@ int vrig_wait_end(struct vrig *r)
 }
 
 /**
+ * vrig_will_close() - of what was open at vrig_new(), the test closes @fds descriptors
+ */
+void vrig_will_close(struct vrig *r, int fds)
+{
+	r->base.fds -= fds;
+}
+
+/**
  * vrig_expect_base() - nothing of a session that is over is left behind
  *
  * What the test itself holds must be closed by now.

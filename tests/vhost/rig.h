@@ -42,6 +42,7 @@ const struct stack_counters *vrig_counters(struct vrig *r);
 bool vrig_running(struct vrig *r);
 void vrig_dump(struct vrig *r);
 int vrig_wait_end(struct vrig *r);
+void vrig_will_close(struct vrig *r, int fds);
 void vrig_expect_base(struct vrig *r);
 void vrig_expect_end(struct vrig *r, int why);
 
