@@ -9,9 +9,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <sched.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "src/base/base.h"
@@ -36,42 +33,14 @@ static int write_file(const char *path, const char *text)
 	return n < 0 ? -1 : 0;
 }
 
-static int set_address(int fd, const char *ifname, uint32_t addr)
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(addr) };
-	struct ifreq ifr = { 0 };
-
-	strcpy(ifr.ifr_name, ifname);
-	memcpy(&ifr.ifr_addr, &sin, sizeof(sin));
-	if (ioctl(fd, SIOCSIFADDR, &ifr))
-		return -1;
-	sin.sin_addr.s_addr = htonl(UINT32_MAX);
-	memcpy(&ifr.ifr_netmask, &sin, sizeof(sin));
-	return ioctl(fd, SIOCSIFNETMASK, &ifr);
-}
-
-static int bring_up(int fd, const char *ifname)
-{
-	struct ifreq ifr = { .ifr_flags = IFF_UP | IFF_RUNNING };
-
-	strcpy(ifr.ifr_name, ifname);
-	return ioctl(fd, SIOCSIFFLAGS, &ifr);
-}
-
 /* NULL when the namespace is ready, else what is missing. */
 static const char *make_world(void)
 {
-	int fd, rc;
+	const uint32_t world = WORLD;
+	int fd;
 
-	if (unshare(CLONE_NEWNET))
-		return "cannot make a network namespace (needs root)";
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return "no socket in the new network namespace";
-	rc = bring_up(fd, "lo") || set_address(fd, "lo:1", WORLD);
-	close(fd);
-	if (rc)
-		return "cannot set the loopback device up in the new network namespace";
+	if (!rig_own_network(&world, 1))
+		return "cannot make a network namespace";
 	if (write_file("/proc/sys/net/ipv4/ping_group_range", GROUP_ALL))
 		return "cannot write net.ipv4.ping_group_range";
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
