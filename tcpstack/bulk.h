@@ -168,9 +168,25 @@ struct bulk_ops {
 	void (*close)(struct bulk *b, struct bulk_loan *ln);
 };
 
+/* Longest line that says why an engine cannot be used. */
+#define BULK_WHY_MAX 128
+
+/**
+ * struct bulk_probe - how the start of an engine went
+ * @name:	as the user knows it, a literal
+ * @err:	0 = it can be used, else -errno
+ * @why:	one line, "" without an error
+ */
+struct bulk_probe {
+	const char *name;
+	int err;
+	char why[BULK_WHY_MAX];
+};
+
 /**
  * struct bulk - what the queues of one stack share
  * @engines:	those that can be used, NULL = not
+ * @probes:	how each of them came about
  * @engine_priv:	their own
  * @iov:	for the length of one send
  * @lending:	loans with something lent; @idle: without, least recently used first
@@ -182,6 +198,7 @@ struct bulk_ops {
 struct bulk {
 	struct stack *st;
 	const struct bulk_ops *engines[BULK_ENGINES];
+	struct bulk_probe probes[BULK_ENGINES];
 	void *engine_priv[BULK_ENGINES];
 	struct pool *segs, *bufs, *loans;
 	struct scratch *iov;

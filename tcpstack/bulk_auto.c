@@ -38,15 +38,16 @@ void bulk_engines_init(struct bulk *b)
 		[STACK_BULK_ZEROCOPY] = BULK_ZEROCOPY,
 	};
 	int asked = asked_of[b->st->cfg.bulk];
-	char why[128];
 
+	b->probes[BULK_COPY].name = names[BULK_COPY];
 	for (int e = BULK_COPY + 1; e < BULK_ENGINES; e++) {
-		if (!known[e])
-			continue;
-		why[0] = 0;
-		if (known[e]->init && known[e]->init(b, why, sizeof(why)) < 0)
+		struct bulk_probe *p = &b->probes[e];
+
+		*p = (struct bulk_probe){ .name = names[e] };
+		p->err = known[e]->init ? known[e]->init(b, p->why, sizeof(p->why)) : 0;
+		if (p->err < 0)
 			LOG(asked == e ? LOG_WARN : LOG_INFO, "bulk", "%s: not to be had: %s",
-			    names[e], why);
+			    names[e], p->why);
 		else
 			b->engines[e] = known[e];
 	}

@@ -151,10 +151,7 @@ void stack_get_info(const struct stack *st, struct stack_info *out)
 		.cfg = st->cfg,
 		.peek_offset = st->tcp->peek_offset,
 	};
-	for (int e = 0; e < BULK_ENGINES; e++) {
-		const struct bulk_ops *ops = e == BULK_COPY ? &bulk_copy : st->tcp->bulk.engines[e];
-
-		if (ops)
-			out->engine[out->nengines++] = ops->name;
-	}
+	memcpy(out->probe, st->tcp->bulk.probes, sizeof(out->probe));
+	if (st->tcp->bulk.engines[BULK_SPLICE])
+		out->oracle = "sock_diag";
 }

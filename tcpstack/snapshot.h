@@ -83,14 +83,15 @@ struct flow_cursor {
 /**
  * struct stack_info - what does not change often
  * @driver:	a driver is attached; then @caps is what it negotiated
- * @engine:	literals: what can carry payload to the host, @nengines of them
+ * @probe:	of each engine: can it carry payload to the host, or why not?
+ * @oracle:	a literal: what tells the splice engine that a peer has read; NULL = nothing
  */
 struct stack_info {
 	bool driver;
 	struct port_caps caps;
 	struct stack_config cfg;
-	const char *engine[BULK_ENGINES];
-	uint32_t nengines;
+	struct bulk_probe probe[BULK_ENGINES];
+	const char *oracle;
 	bool peek_offset;
 };
 

@@ -38,13 +38,34 @@ static json_t *resolvers(const struct stack_config *cfg)
 	return list;
 }
 
+/* Those that can be used; probes() has all of them. */
 static json_t *engines(const struct stack_info *info)
 {
 	json_t *list = json_array();
 
-	for (uint32_t i = 0; i < info->nengines; i++)
-		json_array_append_new(list, json_string(info->engine[i]));
+	for (uint32_t i = 0; i < BULK_ENGINES; i++)
+		if (info->probe[i].err == 0)
+			json_array_append_new(list, json_string(info->probe[i].name));
 	return list;
+}
+
+/* What became of each engine at the start; "uring" is the probe of io_uring. */
+static json_t *probes(const struct stack_info *info)
+{
+	json_t *all = json_object();
+
+	for (uint32_t i = 0; i < BULK_ENGINES; i++) {
+		const struct bulk_probe *p = &info->probe[i];
+		const char *error = strerrorname_np(-p->err);
+		json_t *j = json_pack("{s:b}", "available", p->err == 0);
+
+		if (p->err) {
+			json_object_set_new(j, "error", json_string(error ? error : "unknown"));
+			json_object_set_new(j, "why", json_string(p->why));
+		}
+		json_object_set_new(all, p->name, j);
+	}
+	return all;
 }
 
 static json_t *driver(const struct stack_info *info)
@@ -64,8 +85,9 @@ static int add_network(struct ctl_request *r)
 
 	if (err < 0)
 		return err;
-	net = json_pack("{s:o,s:b,s:i,s:o,s:o,s:o,s:o}", "engines", engines(&info), "peek_offset",
-			info.peek_offset, "mtu", (int)info.cfg.mtu, "guest",
+	net = json_pack("{s:o,s:o,s:s,s:b,s:i,s:o,s:o,s:o,s:o}", "engines", engines(&info),
+			"probes", probes(&info), "oracle", info.oracle ? info.oracle : "none",
+			"peek_offset", info.peek_offset, "mtu", (int)info.cfg.mtu, "guest",
 			address(info.cfg.guest4, 0), "gateway", address(info.cfg.gateway4, 0),
 			"dns", address(info.cfg.dns4, 0), "resolvers", resolvers(&info.cfg));
 	json_object_set_new(r->result, "network", net);

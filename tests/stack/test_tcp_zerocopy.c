@@ -29,6 +29,7 @@
 
 #include "src/base/base.h"
 #include "tcpstack/limits.h"
+#include "tcpstack/snapshot.h"
 
 #define MIB	 (1ULL << 20)
 #define FAR_ADDR 0x0a630002U /* 10.99.0.2, of bench/offhost */
@@ -191,10 +192,16 @@ static void without_memory_to_pin_it_copies(void **state)
 /* H81, in a process of its own that may not use io_uring. */
 static void forbidden_io_uring_is_done_without(void **state)
 {
+	struct stack_info info;
 	struct up u;
 
 	(void)state;
 	up_open(&u, STACK_BULK_URING, 2);
+	stack_get_info(rig_stack(u.r), &info);
+	assert_int_equal(info.probe[BULK_URING].err, -EPERM);
+	assert_string_equal(info.probe[BULK_URING].name, "uring");
+	assert_string_equal(info.probe[BULK_URING].why, "io_uring_setup: Operation not permitted");
+	assert_int_equal(info.probe[BULK_COPY].err, 0);
 	RIG_UNTIL(u.r, upload(&u, 4 * MIB, true));
 	assert_int_equal(rig_allocs(u.r), 0);
 	up_close(&u);

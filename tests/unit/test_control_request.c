@@ -122,6 +122,40 @@ static void status_tells_what_runs(void **state)
 	json_decref(s);
 }
 
+static bool lists(const json_t *list, const char *name)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (strcmp(json_string_value(json_array_get(list, i)), name) == 0)
+			return true;
+	return false;
+}
+
+/* Every engine has had its probe; what failed says by which errno, and is not listed. */
+static void status_tells_of_engines_and_the_oracle(void **state)
+{
+	static const char *const names[] = { "copy", "splice", "zerocopy", "uring" };
+	json_t *s = result_of("{\"cmd\":\"status\"}"), *net = json_object_get(s, "network");
+	const json_t *probes = json_object_get(net, "probes");
+	const char *oracle = json_string_value(json_object_get(net, "oracle"));
+
+	(void)state;
+	assert_int_equal(json_object_size(probes), ARRAY_SIZE(names));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const json_t *p = json_object_get(probes, names[i]);
+		const char *error = json_string_value(json_object_get(p, "error"));
+		bool available = json_is_true(json_object_get(p, "available"));
+
+		assert_true(available == lists(json_object_get(net, "engines"), names[i]));
+		assert_true(available == !error);
+		if (!available)
+			assert_true(error[0] == 'E' && json_object_get(p, "why"));
+	}
+	assert_true(lists(json_object_get(net, "engines"), "copy"));
+	assert_string_equal(oracle, lists(json_object_get(net, "engines"), "splice") ? "sock_diag"
+										     : "none");
+	json_decref(s);
+}
+
 static void log_level_is_shown_and_changed(void **state)
 {
 	json_t *s = result_of("{\"cmd\":\"log level\",\"args\":[\"error\"]}");
@@ -212,6 +246,7 @@ int main(void)
 		cmocka_unit_test(messages_are_always_valid_json),
 		cmocka_unit_test(id_comes_back_whatever_it_is),
 		cmocka_unit_test(status_tells_what_runs),
+		cmocka_unit_test(status_tells_of_engines_and_the_oracle),
 		cmocka_unit_test(log_level_is_shown_and_changed),
 		cmocka_unit_test(shutdown_asks_the_program),
 		cmocka_unit_test(every_command_is_in_help),
