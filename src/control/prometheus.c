@@ -3,7 +3,8 @@
  * Metrics as Prometheus' text, exposition format 0.0.4.
  *
  * A metric is called sluice_GROUP_NAME, a counter with _total behind it; HELP
- * and TYPE stand once, before its first value.
+ * and TYPE stand once, before its first value. In texts and in values of labels
+ * the format wants backslash and newline escaped, in the latter the quote as well.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,33 @@ struct text {
 	char last[NAME_MAX_LEN]; /* the metric whose HELP and TYPE have been written */
 };
 
+static void put_escaped(FILE *out, const char *s, bool label)
+{
+	for (; *s; s++) {
+		if (*s == '\n')
+			fputs("\\n", out);
+		else if (*s == '\\' || (*s == '"' && label))
+			fprintf(out, "\\%c", *s);
+		else
+			fputc(*s, out);
+	}
+}
+
+static void put_head(FILE *out, const char *name, const char *text, const char *type)
+{
+	fprintf(out, "# HELP %s ", name);
+	put_escaped(out, text, false);
+	fprintf(out, "\n# TYPE %s %s\n", name, type);
+}
+
+/* name="value" */
+static void put_label(FILE *out, const char *name, const char *value)
+{
+	fprintf(out, "%s=\"", name);
+	put_escaped(out, value, true);
+	fputc('"', out);
+}
+
 static void text_metric(void *ctx, const struct metric *m)
 {
 	struct text *t = ctx;
@@ -27,15 +55,16 @@ static void text_metric(void *ctx, const struct metric *m)
 
 	snprintf(name, sizeof(name), "sluice_%s_%s%s", m->group, m->name, m->gauge ? "" : "_total");
 	if (strcmp(name, t->last) != 0) {
-		fprintf(t->out, "# HELP %s %s\n# TYPE %s %s\n", name, m->text, name,
-			m->gauge ? "gauge" : "counter");
+		put_head(t->out, name, m->text, m->gauge ? "gauge" : "counter");
 		memcpy(t->last, name, sizeof(name));
 	}
-	if (m->label)
-		fprintf(t->out, "%s{%s=\"%s\"} %llu\n", name, m->label, m->label_value,
-			(unsigned long long)m->value);
-	else
-		fprintf(t->out, "%s %llu\n", name, (unsigned long long)m->value);
+	fputs(name, t->out);
+	if (m->label) {
+		fputc('{', t->out);
+		put_label(t->out, m->label, m->label_value);
+		fputc('}', t->out);
+	}
+	fprintf(t->out, " %llu\n", (unsigned long long)m->value);
 }
 
 /* "le" is a power of two, in nanoseconds before it is shown in seconds. */
@@ -43,21 +72,20 @@ static void text_hist(void *ctx, const struct stack_hist_def *def, const struct 
 {
 	const double unit = def->seconds ? 1e-9 : 1;
 	struct text *t = ctx;
+	char name[NAME_MAX_LEN];
 	uint64_t count;
 
-	fprintf(t->out, "# HELP sluice_net_%s %s\n# TYPE sluice_net_%s histogram\n", def->name,
-		def->text, def->name);
+	snprintf(name, sizeof(name), "sluice_net_%s", def->name);
+	put_head(t->out, name, def->text, "histogram");
 	t->last[0] = 0;
 	for (unsigned int e = def->from; e <= def->to; e++)
-		fprintf(t->out, "sluice_net_%s_bucket{le=\"%.9g\"} %llu\n", def->name,
-			(double)(1ULL << e) * unit, (unsigned long long)hist_count_upto(h, e));
+		fprintf(t->out, "%s_bucket{le=\"%.9g\"} %llu\n", name, (double)(1ULL << e) * unit,
+			(unsigned long long)hist_count_upto(h, e));
 	/* Read last: what is added meanwhile is in no smaller bucket but in this one. */
 	count = hist_count(h);
-	fprintf(t->out,
-		"sluice_net_%s_bucket{le=\"+Inf\"} %llu\nsluice_net_%s_sum %.9g\n"
-		"sluice_net_%s_count %llu\n",
-		def->name, (unsigned long long)count, def->name,
-		(double)counter_get(&h->sum) * unit, def->name, (unsigned long long)count);
+	fprintf(t->out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.9g\n%s_count %llu\n", name,
+		(unsigned long long)count, name, (double)counter_get(&h->sum) * unit, name,
+		(unsigned long long)count);
 }
 
 /**
@@ -75,11 +103,12 @@ char *metrics_prometheus(struct control *c)
 	t.out = open_memstream(&text, &len);
 	if (!t.out)
 		return NULL;
-	fprintf(t.out,
-		"# HELP sluice_build_info which sluice this is\n"
-		"# TYPE sluice_build_info gauge\n"
-		"sluice_build_info{version=\"%s\",command=\"%s\"} 1\n",
-		control_cfg(c)->version, control_cfg(c)->command);
+	put_head(t.out, "sluice_build_info", "which sluice this is", "gauge");
+	fputs("sluice_build_info{", t.out);
+	put_label(t.out, "version", control_cfg(c)->version);
+	fputc(',', t.out);
+	put_label(t.out, "command", control_cfg(c)->command);
+	fputs("} 1\n", t.out);
 	metrics_walk(c, &s);
 	if (fclose(t.out) != 0) {
 		free(text);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Prometheus' text, read back by a small parser of exposition format 0.0.4. */
+/* Prometheus' text, read back by a strict reader of exposition format 0.0.4. */
 #include "tests/unit/ctlrig.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #include "src/control/metrics.h"
 #include "tcpstack/stack.h"
+#include "tests/unit/promcheck.h"
 
 static struct ctlrig rig;
 
@@ -24,150 +24,126 @@ static int end(void **state)
 	return 0;
 }
 
-/* [a-zA-Z_:][a-zA-Z0-9_:]*; how many bytes of it */
-static size_t name_len(const char *s)
-{
-	size_t n = 0;
-
-	while (isalpha((unsigned char)s[n]) || s[n] == '_' || s[n] == ':' ||
-	       (n > 0 && isdigit((unsigned char)s[n])))
-		n++;
-	return n;
-}
-
-/* {name="value",...}; what follows it */
-static const char *skip_labels(const char *s)
-{
-	if (*s != '{')
-		return s;
-	do {
-		size_t n = name_len(++s);
-
-		assert_true(n > 0);
-		s += n;
-		assert_true(s[0] == '=' && s[1] == '"');
-		for (s += 2; *s != '"'; s++) {
-			assert_true(*s && *s != '\n');
-			if (*s == '\\')
-				s++;
-		}
-		s++;
-	} while (*s == ',');
-	assert_int_equal(*s, '}');
-	return s + 1;
-}
-
-#define FAMILIES_MAX 512
-
-struct parsed {
-	char family[FAMILIES_MAX][96];
-	char type[16];
-	int families, samples;
-};
-
-static void comment(struct parsed *p, const char *line)
-{
-	char what[8], name[96], rest[256];
-
-	assert_int_equal(sscanf(line, "# %7s %95s %255[^\n]", what, name, rest), 3);
-	assert_int_equal(name_len(name), strlen(name));
-	if (strcmp(what, "HELP") == 0) {
-		/* A family stands in one piece: its name was not seen before. */
-		for (int i = 0; i < p->families; i++)
-			assert_string_not_equal(p->family[i], name);
-		assert_true(p->families < FAMILIES_MAX);
-		strcpy(p->family[p->families++], name);
-		return;
-	}
-	assert_string_equal(what, "TYPE");
-	assert_string_equal(name, p->family[p->families - 1]);
-	assert_true(strcmp(rest, "counter") == 0 || strcmp(rest, "gauge") == 0 ||
-		    strcmp(rest, "histogram") == 0);
-	strcpy(p->type, rest);
-}
-
-static void sample(struct parsed *p, const char *line)
-{
-	const char *family = p->family[p->families - 1], *s;
-	size_t n = name_len(line), flen = strlen(family);
-	char *e;
-
-	assert_true(n >= flen && memcmp(line, family, flen) == 0);
-	if (strcmp(p->type, "counter") == 0)
-		assert_memory_equal(line + n - 6, "_total", 6);
-	if (strcmp(p->type, "histogram") != 0)
-		assert_int_equal(n, flen);
-	s = skip_labels(line + n);
-	assert_int_equal(*s, ' ');
-	(void)strtod(s + 1, &e);
-	assert_true(e > s + 1 && *e == 0);
-	p->samples++;
-}
-
-static void parse(struct parsed *p, char *text)
-{
-	char *save, *line;
-
-	memset(p, 0, sizeof(*p));
-	assert_int_equal(text[strlen(text) - 1], '\n');
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		if (line[0] == '#')
-			comment(p, line);
-		else
-			sample(p, line);
-	}
-}
+static struct prom reader;
 
 static void text_is_exposition_format(void **state)
 {
 	char *text = metrics_prometheus(rig.c);
-	static struct parsed p;
 
 	(void)state;
 	assert_non_null(text);
 	assert_non_null(strstr(text, "sluice_build_info{version=\"1.2.3\",command=\"test\"} 1\n"));
 	assert_non_null(strstr(text, "\nsluice_net_drops_total{reason=\"conn_rate\"} 0\n"));
-	parse(&p, text);
-	assert_true(p.families > (int)stack_counter_rows);
-	assert_true(p.samples > p.families + DROP_REASON_COUNT - 2);
+	if (!prom_check(&reader, text))
+		fail_msg("%s", reader.why);
+	assert_true(reader.families > (int)stack_counter_rows);
+	assert_true(reader.samples > reader.families + DROP_REASON_COUNT - 2);
 	free(text);
 }
 
-/* The number behind @name in @text. */
-static double value_of(const char *text, const char *name)
+/* The reader is worth what it refuses. */
+static void the_reader_refuses_what_is_no_exposition(void **state)
 {
-	const char *at = strstr(text, name);
+#define HEAD(n, t) "# HELP " n " x\n# TYPE " n " " t "\n"
+	static const struct {
+		const char *text, *why;
+	} bad[] = {
+		{ "", "newline" },
+		{ HEAD("a", "gauge") "a 1", "newline" },
+		{ "a 1\n", "before its HELP" },
+		{ "# TYPE a gauge\na 1\n", "without its HELP" },
+		{ "# HELP a x\na 1\n", "before its HELP and TYPE" },
+		{ HEAD("a", "gauge"), "no sample" },
+		{ HEAD("a", "gauge") HEAD("b", "gauge") "b 1\n", "no sample" },
+		{ HEAD("a", "gauge") "a 1\nb 1\n", "before its HELP" },
+		{ HEAD("a", "gauge") "a 1\n" HEAD("b", "gauge") "b 1\na{x=\"y\"} 1\n", "before" },
+		{ HEAD("a", "gauge") "a 1\n" HEAD("a", "gauge") "a{x=\"y\"} 1\n", "comes twice" },
+		{ HEAD("a", "gauge") "a 1\na 1\n", "there before" },
+		{ HEAD("a", "gauge") "a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 1\n",
+		  "there before" },
+		{ HEAD("a", "gauge") "a{x=\"1\",x=\"2\"} 1\n", "twice" },
+		{ HEAD("a", "gauge") "a{x=\"\\t\"} 1\n", "escape" },
+		{ HEAD("a", "gauge") "a{x=\"b\"c\"} 1\n", "do not end" },
+		{ HEAD("a", "gauge") "a{x=\"b} 1\n", "does not end" },
+		{ HEAD("a", "gauge") "a{1x=\"b\"} 1\n", "without a name" },
+		{ HEAD("a", "gauge") "a one\n", "no number" },
+		{ HEAD("a", "gauge") "a 0x1p3 \n", "no number" },
+		{ HEAD("a", "counter") "a 1\n", "is called _total" },
+		{ HEAD("a_total", "gauge") "a_total 1\n", "is called _total" },
+		{ HEAD("a_total", "counter") "a_total -1\n", "counter of -1" },
+		{ HEAD("a", "summary") "a 1\n", "no type" },
+		{ HEAD("a", "histogram") "a_bucket{le=\"1\"} 1\na_sum 1\na_count 1\n", "+Inf" },
+		{ HEAD("a", "histogram") "a_bucket{le=\"+Inf\"} 1\na_count 1\n", "no _sum" },
+		{ HEAD("a", "histogram") "a_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 2\n",
+		  "_count" },
+		{ HEAD("a", "histogram") "a_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} 1\n"
+					 "a_sum 1\na_count 1\n",
+		  "less than before" },
+		{ HEAD("a", "histogram") "a_bucket{le=\"2\"} 1\na_bucket{le=\"1\"} 1\n",
+		  "comes behind" },
+		{ HEAD("a", "histogram") "a_bucket 1\n", "le belongs" },
+		{ HEAD("a", "histogram") "a 1\n", "no part" },
+		{ "# a word\n", "neither HELP nor TYPE" },
+	};
+	const char *good = HEAD("a", "gauge") "a{x=\"b\\\\\\\"\\n{}\"} -1.5e3\na NaN\n" HEAD(
+		"h", "histogram") "h_bucket{le=\"0.5\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 7\n"
+				  "h_count 2\n";
 
-	assert_non_null(at);
-	return strtod(at + strlen(name), NULL);
+	(void)state;
+	if (!prom_check(&reader, good))
+		fail_msg("%s", reader.why);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		if (prom_check(&reader, bad[i].text))
+			fail_msg("taken for an exposition: %s", bad[i].text);
+		if (!strstr(reader.why, bad[i].why))
+			fail_msg("\"%s\" does not say \"%s\"", reader.why, bad[i].why);
+	}
 }
 
+/* The only text of ours that the build chooses. */
+static void values_of_labels_are_escaped(void **state)
+{
+	const struct control_config cc = { .version = "1\"2\\3\n4",
+					   .command = "test",
+					   .start_ns = clock_now_ns() };
+	struct control *c;
+	char *text;
+
+	(void)state;
+	assert_int_equal(control_new(&c, &cc), 0);
+	text = metrics_prometheus(c);
+	assert_non_null(strstr(text, "{version=\"1\\\"2\\\\3\\n4\",command=\"test\"} 1\n"));
+	if (!prom_check(&reader, text))
+		fail_msg("%s", reader.why);
+	free(text);
+	control_free(c);
+}
+
+/* With values in the lowest, the highest and between: the reader checks the buckets. */
 static void histograms_are_cumulative_and_end_in_their_count(void **state)
 {
-	char *text = metrics_prometheus(rig.c);
+	/* Nobody else writes them: the worker rests. */
+	struct stack_counters *n =
+		(struct stack_counters *)(uintptr_t)net_worker_stack_counters(rig.w);
+	char *text, line[128];
 
 	(void)state;
 	for (uint32_t i = 0; i < stack_hist_rows; i++) {
-		char name[128];
-		double last_le = 0, last_n = 0;
-		const char *at;
+		struct hist *h = (struct hist *)(uintptr_t)stack_hist(n, &stack_hist_table[i]);
 
-		snprintf(name, sizeof(name), "\nsluice_net_%s_bucket{le=\"",
-			 stack_hist_table[i].name);
-		at = text;
-		while ((at = strstr(at, name))) {
-			char *e;
-			double le = strtod(at += strlen(name), &e), n = strtod(e + 2, NULL);
+		for (uint64_t v = 0; v < 1ULL << 50; v = v * 3 + 1)
+			hist_add(h, v);
+	}
+	text = metrics_prometheus(rig.c);
+	if (!prom_check(&reader, text))
+		fail_msg("%s", reader.why);
+	for (uint32_t i = 0; i < stack_hist_rows; i++) {
+		const struct stack_hist_def *d = &stack_hist_table[i];
 
-			assert_true(le > last_le && n >= last_n);
-			last_le = le;
-			last_n = n;
-		}
-		assert_true(last_le > 1e300); /* +Inf */
-		snprintf(name, sizeof(name), "\nsluice_net_%s_count ", stack_hist_table[i].name);
-		assert_true(value_of(text, name) == last_n);
-		snprintf(name, sizeof(name), "\nsluice_net_%s_sum ", stack_hist_table[i].name);
-		assert_true(value_of(text, name) >= 0);
+		snprintf(line, sizeof(line), "\nsluice_net_%s_count %llu\n", d->name,
+			 (unsigned long long)hist_count(stack_hist(n, d)));
+		assert_non_null(strstr(text, line));
+		assert_true(hist_count(stack_hist(n, d)) >= 30);
 	}
 	free(text);
 }
@@ -223,7 +199,7 @@ static bool exists(const char *prom, const char *name, size_t len)
 static void check_names(const char *page, const char *prom)
 {
 	for (const char *at = page; (at = strstr(at, "sluice_")); at++) {
-		size_t len = name_len(at);
+		size_t len = prom_name_len(at, false);
 
 		if (memcmp(at, "sluice_GROUP", 12) != 0 && !exists(prom, at, len))
 			fail_msg("there is no metric %.*s", (int)len, at);
@@ -243,7 +219,8 @@ static void documents_name_metrics_that_exist_and_all_of_them(void **state)
 
 		if (strncmp(line, "# TYPE ", 7) != 0)
 			continue;
-		snprintf(row, sizeof(row), "| `%.*s`", (int)name_len(line + 7), line + 7);
+		snprintf(row, sizeof(row), "| `%.*s`", (int)prom_name_len(line + 7, false),
+			 line + 7);
 		if (!strstr(page, row))
 			fail_msg("docs/observability.md has no row %s", row);
 	}
@@ -273,6 +250,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_is_exposition_format),
+		cmocka_unit_test(the_reader_refuses_what_is_no_exposition),
+		cmocka_unit_test(values_of_labels_are_escaped),
 		cmocka_unit_test(histograms_are_cumulative_and_end_in_their_count),
 		cmocka_unit_test(every_counter_of_the_stack_is_there_in_both_forms),
 		cmocka_unit_test(documents_name_metrics_that_exist_and_all_of_them),
