@@ -201,6 +201,21 @@ void out_send(struct stack *st, struct out_slot *slot)
 }
 
 /**
+ * out_send_now() - send @slot if the guest has room for it and nothing waits before it
+ *
+ * Takes the slot in any case. For what its owner keeps until it is sent: nothing is
+ * counted. Return: false when the guest does not get it; stack_rx_refilled() is the
+ * time to try again.
+ */
+bool out_send_now(struct stack *st, struct out_slot *slot)
+{
+	if (st->port && dlist_empty(&st->out_waiting) && try_send(st, slot))
+		return true;
+	out_cancel(st, slot);
+	return false;
+}
+
+/**
  * out_drop_all() - what waits was meant for a driver that is gone (H17)
  */
 void out_drop_all(struct stack *st)

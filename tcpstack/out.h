@@ -60,6 +60,7 @@ void out_fini(struct stack *st);
 struct out_slot *out_begin(struct stack *st, uint32_t len);
 void out_cancel(struct stack *st, struct out_slot *slot);
 void out_send(struct stack *st, struct out_slot *slot);
+bool out_send_now(struct stack *st, struct out_slot *slot);
 void out_flush(struct stack *st);
 void out_drop_all(struct stack *st);
 uint32_t out_l3(struct stack *st, uint8_t *buf, const struct l3_spec *l3, uint32_t l4_len);

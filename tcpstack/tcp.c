@@ -162,21 +162,55 @@ void tcp_flow_free(struct tcp *t, struct tcp_flow *fl)
 	counter_set(&t->st->n.tcp_active, t->flows.used);
 }
 
-/**
- * tcp_abort() - reset the host's side, and free
- * @tell_guest:	send the guest a RST too
- */
-void tcp_abort(struct tcp *t, struct tcp_flow *fl, bool tell_guest)
+static void reset_host(struct tcp *t, struct tcp_flow *fl)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 
-	if (tell_guest)
-		tcp_send_reset(t, fl);
 	if (fl->f.fd >= 0 && fl->state != TS_CONNECTING) {
 		tcp_syscall(t);
 		setsockopt(fl->f.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	}
+}
+
+/* Reset the host's side at once, and the guest's by tell_guests(): nobody repeats a RST. */
+static void abort_untold(struct tcp *t, struct tcp_flow *fl)
+{
+	reset_host(t, fl);
+	close_socket(t, fl);
+	tcp_early_clear(t, fl);
+	timer_cancel(loop_timers(t->st->loop), &fl->timer);
+	dlist_del(&fl->dirty);
+	dlist_del(&fl->wait);
+	dlist_push_tail(&t->untold, &fl->wait);
+	fl->state = TS_RESET;
+	fl->rx_starved = false;
+}
+
+/**
+ * tcp_abort() - reset the host's side, and end the flow
+ * @tell_guest:	send the guest a RST too; now, or when it next takes frames (H60)
+ */
+void tcp_abort(struct tcp *t, struct tcp_flow *fl, bool tell_guest)
+{
+	if (tell_guest && !tcp_send_reset(t, fl)) {
+		abort_untold(t, fl);
+		return;
+	}
+	reset_host(t, fl);
 	tcp_flow_free(t, fl);
+}
+
+/* RSTs that are due, as far as the guest has room for them. */
+static void tell_guests(struct tcp *t)
+{
+	struct tcp_flow *fl;
+
+	while (t->st->port && !dlist_empty(&t->untold)) {
+		fl = container_of(t->untold.next, struct tcp_flow, wait);
+		if (!tcp_send_reset(t, fl))
+			return;
+		tcp_flow_free(t, fl);
+	}
 }
 
 /* What the socket's events mean. STEP_GONE when they ended the flow. */
@@ -343,6 +377,7 @@ int tcp_init(struct stack *st)
 	dlist_init(&t->dirty);
 	dlist_init(&t->starved);
 	dlist_init(&t->time_wait);
+	dlist_init(&t->untold);
 	st->env.random(st->env.ctx, &t->isn_key, sizeof(t->isn_key));
 	t->conn_tokens = st->cfg.max_conn_rate * NS_PER_S;
 	t->peek_offset = !st->cfg.no_peek_offset && tcp_probe_peek_offset();
@@ -432,13 +467,14 @@ void tcp_run(struct stack *st)
 }
 
 /**
- * tcp_rx_refilled() - the guest has added receive buffers: the starved go on, in turn
+ * tcp_rx_refilled() - the guest has added receive buffers: RSTs first, then the starved, in turn
  */
 void tcp_rx_refilled(struct stack *st)
 {
 	struct tcp *t = st->tcp;
 	struct dlist *n;
 
+	tell_guests(t);
 	while ((n = dlist_pop_head(&t->starved))) {
 		struct tcp_flow *fl = container_of(n, struct tcp_flow, wait);
 
@@ -454,7 +490,8 @@ void tcp_rx_refilled(struct stack *st)
  *		lay in them is forgotten; it was not ACKed.
  *
  * Flows stay: their state does not lie in the driver's memory. Only those are
- * reset whose sockets still refer to it, after a short wait for their peers.
+ * reset whose sockets still refer to it, after a short wait for their peers; the
+ * guest hears of that from the next driver, or from this one when it starts again.
  */
 void tcp_port_changed(struct stack *st, bool up)
 {
@@ -471,7 +508,7 @@ void tcp_port_changed(struct stack *st, bool up)
 
 		next = flow_next(&t->flows, f);
 		if (bulk_is_lent(&fl->tx))
-			tcp_abort(t, fl, false);
+			abort_untold(t, fl);
 		else
 			tcp_tx_port_down(t, fl);
 	}
@@ -494,6 +531,8 @@ const char *tcp_state_name(const struct tcp_flow *fl)
 		return "SYN-RECEIVED";
 	case TS_TIME_WAIT:
 		return "TIME-WAIT";
+	case TS_RESET:
+		return "CLOSED";
 	case TS_OPEN:
 		break;
 	}

@@ -117,13 +117,15 @@ static inline uint32_t tcp_seg_space(const struct tcp_seg *s)
  * @TS_SYN_RCVD:	the host is connected and the SYN-ACK is out
  * @TS_OPEN:		data both ways; how far it is closed stands in the flags
  * @TS_TIME_WAIT:	no socket any more; a repeated FIN is still answered
+ * @TS_RESET:		reset towards the host; the guest is told as soon as it takes
+ *			frames, or when it speaks
  */
-enum tcp_state { TS_CONNECTING, TS_SYN_SENT, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT };
+enum tcp_state { TS_CONNECTING, TS_SYN_SENT, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT, TS_RESET };
 
 /**
  * struct tcp_flow - one connection
  * @dirty:	in tcp.dirty while there is work for tcp_run()
- * @wait:	in tcp.starved or, in TS_TIME_WAIT, in tcp.time_wait
+ * @wait:	in tcp.starved; in TS_TIME_WAIT, in tcp.time_wait; in TS_RESET, in tcp.untold
  * @timer:	one for all deadlines below; fires at the earliest or before
  *
  * @rcv_nxt:	next byte expected; all before it was collected
@@ -214,6 +216,7 @@ struct tcp {
 	struct siphash_key isn_key;
 	struct dlist dirty, starved;
 	struct dlist time_wait; /* oldest first */
+	struct dlist untold;	/* in TS_RESET */
 	struct arena *arena;
 	struct bulk bulk;
 	struct pool *early;
@@ -324,7 +327,7 @@ void tcp_header(struct tcp_flow *fl, uint8_t *h, uint32_t seq, uint8_t flags);
 void tcp_send_control(struct tcp *t, struct tcp_flow *fl, uint32_t seq, uint8_t flags);
 void tcp_send_synack(struct tcp *t, struct tcp_flow *fl);
 void tcp_send_acks(struct tcp *t, struct tcp_flow *fl);
-void tcp_send_reset(struct tcp *t, struct tcp_flow *fl);
+bool tcp_send_reset(struct tcp *t, struct tcp_flow *fl);
 void tcp_answer_reset(struct stack *st, const struct packet *pkt, const struct tcp_seg *s);
 void tcp_challenge(struct tcp *t, struct tcp_flow *fl);
 

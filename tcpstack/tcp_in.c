@@ -286,6 +286,17 @@ static void time_wait_input(struct tcp *t, struct tcp_flow *fl, const struct pac
 		owe_ack(t, fl);
 }
 
+/* The guest speaks on a connection whose end it has not heard of: the record has done its work. */
+static void reset_flow_input(struct tcp *t, struct tcp_flow *fl, const struct packet *pkt,
+			     const struct tcp_seg *s)
+{
+	tcp_flow_free(t, fl);
+	if ((s->flags & (TH_SYN | TH_ACK | TH_RST)) == TH_SYN)
+		tcp_connect_new(t, pkt, s);
+	else
+		tcp_answer_reset(t->st, pkt, s);
+}
+
 /**
  * tcp_input() - a TCP packet from the guest; the stack's thread
  *
@@ -330,6 +341,9 @@ enum tx_verdict tcp_input(struct stack *st, const struct packet *pkt)
 		return open_input(t, fl, pkt, &s);
 	case TS_TIME_WAIT:
 		time_wait_input(t, fl, pkt, &s);
+		return TX_DONE;
+	case TS_RESET:
+		reset_flow_input(t, fl, pkt, &s);
 		return TX_DONE;
 	}
 	return TX_DONE;

@@ -55,16 +55,16 @@ void tcp_header(struct tcp_flow *fl, uint8_t *h, uint32_t seq, uint8_t flags)
 	fl->acks_due = 0;
 }
 
-/* Checksum, IP header, and out: @th points at the TCP header in @slot. */
-static void send_slot(struct stack *st, struct out_slot *slot, const struct flow_key *key,
-		      uint8_t *th, uint32_t l4_len)
+/* Checksum and offload: @th points at the TCP header in @slot, which can then be sent. */
+static struct out_slot *finish(struct stack *st, struct out_slot *slot, const struct flow_key *key,
+			       uint8_t *th, uint32_t l4_len)
 {
 	uint32_t sum = csum_pseudo(&key->remote.addr, &key->guest.addr, PROTO_TCP, l4_len);
 
 	put_be16(th + 16, csum_fold(csum_add(sum, th, l4_len)));
 	slot->len = (uint32_t)(th - slot->data) + l4_len;
 	slot->off = (struct offload){ .data_valid = st->caps.rx_csum };
-	out_send(st, slot);
+	return slot;
 }
 
 /* A slot with its lower headers in place; *@th is where the TCP header goes. */
@@ -119,7 +119,7 @@ void tcp_send_control(struct tcp *t, struct tcp_flow *fl, uint32_t seq, uint8_t 
 	tcp_header(fl, th, seq, flags);
 	th[12] = (uint8_t)((TCP_HLEN + opts) / 4 << 4);
 	memcpy(th + TCP_HLEN, opt, opts);
-	send_slot(t->st, slot, &fl->f.key, th, TCP_HLEN + opts);
+	out_send(t->st, finish(t->st, slot, &fl->f.key, th, TCP_HLEN + opts));
 }
 
 /**
@@ -150,7 +150,7 @@ void tcp_send_synack(struct tcp *t, struct tcp_flow *fl)
 		put_be32(th + TCP_HLEN + OPT_BYTES_MSS, 0x01030300U | fl->rcv_scale);
 	if (fl->sack)
 		put_be32(th + TCP_HLEN + opts - OPT_BYTES_SACKOK, 0x01010402U);
-	send_slot(t->st, slot, &fl->f.key, th, TCP_HLEN + opts);
+	out_send(t->st, finish(t->st, slot, &fl->f.key, th, TCP_HLEN + opts));
 }
 
 /**
@@ -169,12 +169,26 @@ void tcp_send_acks(struct tcp *t, struct tcp_flow *fl)
 /**
  * tcp_send_reset() - RST to the guest for a flow of ours, RFC 9293 3.5.2
  *
- * Before the SYN-ACK it answers the SYN (SEQ 0), later it stands where the guest
- * expects our next byte.
+ * Before the SYN-ACK it answers the SYN (SEQ 0), which will be repeated if the RST
+ * gets lost. Later it stands where the guest expects our next byte, and nobody sends
+ * it twice: so it does not wait in a queue that ends with the driver.
+ *
+ * Return: false when the guest does not get it now
  */
-void tcp_send_reset(struct tcp *t, struct tcp_flow *fl)
+bool tcp_send_reset(struct tcp *t, struct tcp_flow *fl)
 {
-	tcp_send_control(t, fl, fl->state == TS_CONNECTING ? 0 : fl->snd_max, TH_RST);
+	struct out_slot *slot;
+	uint8_t *th;
+
+	if (fl->state == TS_CONNECTING) {
+		tcp_send_control(t, fl, 0, TH_RST);
+		return true;
+	}
+	slot = begin(t->st, &fl->f.key, TCP_HLEN, &th);
+	if (!slot)
+		return false;
+	tcp_header(fl, th, fl->snd_max, TH_RST);
+	return out_send_now(t->st, finish(t->st, slot, &fl->f.key, th, TCP_HLEN));
 }
 
 /**
@@ -199,7 +213,7 @@ void tcp_answer_reset(struct stack *st, const struct packet *pkt, const struct t
 	put_be32(th + 8, acked ? 0 : s->seq + tcp_seg_space(s));
 	th[12] = (TCP_HLEN / 4) << 4;
 	th[13] = (uint8_t)(acked ? TH_RST : TH_RST | TH_ACK);
-	send_slot(st, slot, &key, th, TCP_HLEN);
+	out_send(st, finish(st, slot, &key, th, TCP_HLEN));
 }
 
 /**

@@ -41,6 +41,8 @@ static enum flow_stall stall(const struct stack *st, const struct tcp_flow *fl)
 	case TS_SYN_SENT:
 	case TS_SYN_RCVD:
 		return st->port ? STALL_HANDSHAKE : STALL_NO_DRIVER;
+	case TS_RESET:
+		return st->port ? STALL_NO_BUFFERS : STALL_NO_DRIVER;
 	case TS_OPEN:
 		break;
 	}

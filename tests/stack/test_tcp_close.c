@@ -509,6 +509,97 @@ static void event_of_a_dead_flow_is_ignored(void **state)
 }
 
 /* H60: the guest goes for good, and the host's side of each flow hears of it. */
+/*
+ * H60: a RST for a guest that takes no frames, for want of a driver or of buffers, or
+ * first one and then the other, comes when it takes some again: once, and exact.
+ */
+static void a_reset_waits_for_a_guest_that_takes_no_frames(void **state)
+{
+	enum { NO_DRIVER = 1, NO_BUFFERS };
+
+	(void)state;
+	for (int without = NO_DRIVER; without <= (NO_DRIVER | NO_BUFFERS); without++) {
+		struct rig_config cfg;
+		struct rig_conn c;
+		struct rig *r;
+		uint16_t port;
+		int fd, lfd = rig_listen(&port);
+
+		rig_config_defaults(&cfg);
+		cfg.rx_buffers = 8;
+		r = rig_new(&cfg);
+		rig_conn_init(&c, r, 20000, port);
+		c.rx_seed = 1;
+		fd = rig_conn_open(&c, lfd);
+		if (without & NO_BUFFERS) {
+			uint64_t sent = 0;
+
+			rig_set_auto_refill(r, false);
+			rig_pump_write(fd, 1, &sent, 256 << 10);
+			RIG_UNTIL(r, rig_rx_free(r) == 0);
+		}
+		if (without == NO_DRIVER)
+			rig_detach(r);
+		rig_reset_close(fd);
+		RIG_UNTIL(r, counter_get(&stack_counters(rig_stack(r))->tcp_reset) == 1);
+		if (without == (NO_DRIVER | NO_BUFFERS))
+			rig_detach(r); /* the rig's driver forgets its buffers, too */
+		for (int i = 0; i < 20; i++)
+			rig_advance(r, NS_PER_S);
+		if (without & NO_DRIVER)
+			rig_attach(r);
+		rig_set_auto_refill(r, true);
+		c.auto_ack = false; /* a guest that only listens */
+		RIG_UNTIL(r, (rig_conn_poll(&c), c.rst));
+		assert_int_equal(counter_get(&stack_counters(rig_stack(r))->tcp_active), 0);
+		close(lfd);
+		rig_free(r);
+	}
+}
+
+/* Whoever speaks on such a connection first is answered at once, and may open it anew. */
+static void a_guest_that_was_not_told_of_a_reset_can_connect_again(void **state)
+{
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint16_t port;
+	int fd, lfd = rig_listen(&port);
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.rx_buffers = 8;
+	r = rig_new(&cfg);
+	for (int syn = 0; syn < 2; syn++) {
+		uint64_t sent = 0;
+
+		rig_conn_init(&c, r, 20000, port);
+		c.rx_seed = 1;
+		c.auto_ack = false;
+		fd = rig_conn_open(&c, lfd);
+		rig_set_auto_refill(r, false);
+		rig_pump_write(fd, 1, &sent, 256 << 10);
+		RIG_UNTIL(r, rig_rx_free(r) == 0);
+		rig_reset_close(fd);
+		RIG_UNTIL(r, counter_get(&stack_counters(rig_stack(r))->tcp_reset) ==
+				     (uint64_t)syn + 1);
+		rig_conn_poll(&c);
+		assert_false(c.rst);
+		if (syn) {
+			c.iss += 100000;
+			c.synack = false;
+			rig_conn_syn(&c);
+		} else {
+			rig_conn_ack(&c);
+		}
+		rig_set_auto_refill(r, true);
+		RIG_UNTIL(r, (rig_conn_poll(&c), syn ? c.synack : c.rst));
+		assert_int_equal(counter_get(&stack_counters(rig_stack(r))->tcp_active), syn);
+	}
+	close(lfd);
+	rig_free(r);
+}
+
 static void a_guest_that_is_gone_resets_its_connections(void **state)
 {
 	(void)state;
@@ -537,6 +628,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_guest_that_is_gone_resets_its_connections),
+		cmocka_unit_test(a_reset_waits_for_a_guest_that_takes_no_frames),
+		cmocka_unit_test(a_guest_that_was_not_told_of_a_reset_can_connect_again),
 		cmocka_unit_test(guest_half_close),
 		cmocka_unit_test(host_half_close),
 		cmocka_unit_test(close_cuts_nothing_off),
