@@ -71,7 +71,8 @@ static uint32_t tail_room(const struct bulk *b, const struct bulk_queue *q)
 }
 
 /* An empty arena segment of @q before @at (the list's head: at its end), or NULL. */
-static struct bulk_seg *arena_seg(struct bulk *b, struct bulk_queue *q, struct dlist *at)
+static struct bulk_seg *arena_seg(struct bulk *b, struct bulk_queue *q, struct dlist *at,
+				  uint64_t came_ns)
 {
 	struct bulk_seg *seg = pool_get(b->segs);
 
@@ -84,6 +85,7 @@ static struct bulk_seg *arena_seg(struct bulk *b, struct bulk_queue *q, struct d
 	}
 	seg->len = seg->done = 0;
 	seg->mark = 0;
+	seg->came_ns = came_ns;
 	seg->iovcnt = 1;
 	seg->iov[0] = (struct iovec){ seg->buf, 0 };
 	dlist_push_tail(at, &seg->node);
@@ -106,7 +108,7 @@ static bool put_copy(struct bulk *b, struct bulk_queue *q, const struct tx_frame
 
 	DEBUG_BUG_ON(len > pool_slot_size(b->bufs));
 	if (room < len) {
-		struct bulk_seg *seg = arena_seg(b, q, &q->pending);
+		struct bulk_seg *seg = arena_seg(b, q, &q->pending, stack_now(b->st));
 
 		if (!seg)
 			return false;
@@ -170,6 +172,7 @@ enum bulk_verdict bulk_put(struct bulk *b, struct bulk_queue *q, const struct tx
 			seg->len = len;
 			seg->done = 0;
 			seg->mark = 0;
+			seg->came_ns = stack_now(b->st);
 			dlist_push_tail(&q->pending, &seg->node);
 			q->segs++;
 			q->frames++;
@@ -259,6 +262,7 @@ static void accept_bytes(struct bulk *b, struct bulk_queue *q, uint32_t n, struc
 ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offered)
 {
 	const struct bulk_ops *ops = bulk_pick(b, q, fd);
+	uint64_t came_ns;
 	ssize_t n;
 
 	q->waiting = !ops;
@@ -273,6 +277,8 @@ ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offere
 	}
 	if (n <= 0)
 		return n;
+	came_ns = bulk_seg_of(q->pending.next)->came_ns;
+	hist_add(&b->st->n.ring_to_socket_ns, stack_now(b->st) - came_ns);
 	counter_add((struct counter *)((char *)&b->st->n + ops->bytes), (uint64_t)n);
 	if (ops->reap)
 		q->by_ref += (uint64_t)n;
@@ -305,7 +311,8 @@ static bool seg_to_arena(struct bulk *b, struct bulk_queue *q, struct bulk_seg *
 		seg_cut(b, q, seg);
 		return true;
 	}
-	prev = arena_seg(b, q, &seg->node); /* pushed before it: the list is circular */
+	/* Pushed before it: the list is circular. */
+	prev = arena_seg(b, q, &seg->node, seg->came_ns);
 	if (!prev)
 		return false;
 	iov_read(seg->iov, seg->iovcnt, seg->done, prev->buf, left);

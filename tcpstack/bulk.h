@@ -45,6 +45,7 @@
  * @len:	bytes in all
  * @done:	of them, accepted by the socket
  * @mark:	stream offset behind its last byte sent by reference, 0 = none was
+ * @came_ns:	when its first byte was put into the queue
  * @lent_ns:	since when it is lent
  * @iov:	the bytes, @iovcnt entries
  */
@@ -56,6 +57,7 @@ struct bulk_seg {
 	uint32_t done;
 	uint32_t iovcnt;
 	uint64_t mark;
+	uint64_t came_ns;
 	uint64_t lent_ns;
 	struct iovec iov[BULK_SEG_IOV];
 };

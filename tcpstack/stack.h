@@ -165,6 +165,8 @@ struct stack_counters {
 	struct hist connect_ns; /* from the guest's SYN to the host's connection */
 	struct hist life_ns;	/* of TCP flows, at their end */
 	struct hist batch_bytes;
+	struct hist ring_to_socket_ns; /* of each send: how long its oldest byte was ours */
+	struct hist socket_to_ring_ns; /* of each first read after an event */
 };
 
 /**

@@ -229,6 +229,8 @@ static enum tcp_step take_events(struct tcp *t, struct tcp_flow *fl)
 			return step;
 	}
 	fl->events = 0;
+	if (!fl->rx_ready && events & EPOLLIN)
+		fl->rx_since = tcp_now(t);
 	fl->rx_ready |= !!(events & (EPOLLIN | EPOLLRDHUP));
 	fl->rx_rdhup |= !!(events & EPOLLRDHUP);
 	fl->rx_urgent |= !!(events & EPOLLPRI);

@@ -149,6 +149,7 @@ enum tcp_state { TS_CONNECTING, TS_SYN_SENT, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT,
  * @rto_at:	retransmission, persist or TIME-WAIT deadline; 0 = none
  * @silent_since:	first timeout since the guest was heard, while @retries
  * @retry_at:	after a passing error of the host; 0 = none
+ * @rx_since:	since when the first unread byte waits, as far as an event has told; 0 = none
  * @stall_at:	when the guest's frames are given back, should the socket still be
  *		full; 0 = not
  */
@@ -208,6 +209,7 @@ struct tcp_flow {
 	uint64_t srtt, rttvar, rto, rtt_min; /* nanoseconds */
 	uint64_t silent_since;
 	uint64_t rto_at, retry_at, stall_at, timer_at;
+	uint64_t rx_since;
 };
 
 struct tcp {

@@ -245,6 +245,10 @@ static void after_read(struct tcp *t, struct tcp_flow *fl, const struct rx_read 
 	} else {
 		fl->rx_want = MIN(fl->rx_want * 4, LIMIT_TCP_RX_QUANTUM);
 	}
+	if (n && fl->rx_since) {
+		hist_add(&t->st->n.socket_to_ring_ns, tcp_now(t) - fl->rx_since);
+		fl->rx_since = 0;
+	}
 	fl->f.rx_bytes += n;
 	counter_add(&t->st->n.tcp_rx_payload, n);
 }
