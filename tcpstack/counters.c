@@ -45,6 +45,7 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(ping_rx, "ICMP echo replies to the guest"),
 	C(dns_queries, "DNS queries from the guest"),
 	C(dns_answers, "DNS answers to the guest"),
+	C(dns_hosts, "DNS queries answered from names of our own"),
 	C(dhcp_acks, "DHCP leases acknowledged"),
 	C(dhcp6_replies, "DHCPv6 replies sent"),
 	C(router_adverts, "IPv6 router advertisements sent"),

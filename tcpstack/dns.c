@@ -4,8 +4,8 @@
  *
  * Theory of operation
  * -------------------
- * Nothing is resolved or cached here. A name that policy denies is refused; the
- * addresses in answers are noted for rules of names (names.c).
+ * What can be answered here is (dns_answer.c); the addresses in all answers are
+ * noted for rules of names (names.c).
  *
  * A query is checked, kept, and sent to the first resolver from a socket of its
  * own, connected to that resolver, under a random identifier; so an answer that
@@ -26,29 +26,21 @@
 #include <sys/socket.h>
 
 #include "src/base/bytes.h"
-#include "tcpstack/dgram.h"
-#include "tcpstack/dns_msg.h"
+#include "tcpstack/dns_priv.h"
 #include "tcpstack/names.h"
-
-#define ANSWER_MAX 65536
 
 /**
  * struct dns_query - a query under way
  * @tries:	resolvers asked so far
+ * @question:	what the guest asks, its own identifier included
  * @len, @msg:	the query as sent, under an identifier of ours
- * @end:	bytes of @msg that are header and question
- * @udp_max:	longest answer that the guest takes
  */
 struct dns_query {
 	struct dgram_flow d;
 	uint32_t tries;
-	uint16_t len, end, udp_max;
+	struct dns_question question;
+	uint16_t len;
 	uint8_t msg[DNS_QUERY_MAX];
-};
-
-struct dns {
-	struct dgram d;
-	uint8_t answer[ANSWER_MAX];
 };
 
 static struct dns_query *query_of(struct dgram_flow *df)
@@ -56,24 +48,30 @@ static struct dns_query *query_of(struct dgram_flow *df)
 	return container_of(df, struct dns_query, d);
 }
 
-/* The guest's identifier is the remote port of the flow's key: see key_of(). */
-static uint16_t guest_id(const struct dns_query *q)
-{
-	return q->d.flow.key.remote.port;
-}
-
+/* The guest's identifier is the remote port of its query's key. */
 static struct flow_key key_of(const struct packet *pkt, uint16_t guest_port, uint16_t id)
 {
 	return (struct flow_key){ .guest = { pkt->src, guest_port }, .remote = { pkt->dst, id } };
 }
 
-/* An answer to @q's asker; its first two bytes are overwritten. */
-static void answer(struct stack *st, const struct dns_query *q, uint8_t *msg, uint32_t len)
+/* @len bytes of answer to the asker of the query under @key; the first two are overwritten. */
+static void answer(struct stack *st, const struct flow_key *key, uint8_t *msg, uint32_t len)
 {
-	struct endpoint src = { q->d.flow.key.remote.addr, DNS_PORT };
+	struct endpoint src = { key->remote.addr, DNS_PORT };
 
-	put_be16(msg, guest_id(q));
-	out_udp(st, &src, &q->d.flow.key.guest, msg, len);
+	put_be16(msg, key->remote.port);
+	names_answer(st, msg, len);
+	out_udp(st, &src, &key->guest, msg, len);
+	counter_inc(&st->n.dns_answers);
+}
+
+/* An answer of our own, cut to what the asker takes. */
+static void answer_ours(struct stack *st, const struct flow_key *key, const struct dns_question *q,
+			struct dns_reply *r)
+{
+	if (r->len > q->udp_max)
+		dns_reply_truncate(r, q);
+	answer(st, key, r->msg, r->len);
 }
 
 /* One try with the resolver whose turn it is. 0 when the query is on its way. */
@@ -98,7 +96,7 @@ static int ask(struct stack *st, struct dns_query *q)
 static void ask_next(struct stack *st, struct dns_query *q)
 {
 	uint32_t limit = st->cfg.nresolvers;
-	uint8_t msg[DNS_HLEN + DNS_QUESTION_MAX];
+	struct dns_reply *r = &st->dns->reply;
 
 	if (limit)
 		limit = MAX(limit, (uint32_t)LIMIT_DNS_TRIES_MIN);
@@ -108,8 +106,8 @@ static void ask_next(struct stack *st, struct dns_query *q)
 			return;
 		}
 	stack_drop(st, DROP_DNS_TIMEOUT);
-	dns_answer_error(msg, q->msg, q->end, DNS_RCODE_SERVFAIL);
-	answer(st, q, msg, q->end);
+	dns_answer_servfail(q->msg, &q->question, r);
+	answer_ours(st, &q->d.flow.key, &q->question, r);
 	dgram_free(&st->dns->d, &q->d);
 }
 
@@ -131,6 +129,7 @@ int dns_init(struct stack *st)
 	if (!dns)
 		return -ENOMEM;
 	st->dns = dns;
+	hosts_init(&dns->hosts);
 	dns->d.st = st;
 	dns->d.kind = TOKEN_DNS;
 	dns->d.expired = on_timeout;
@@ -168,34 +167,6 @@ static bool same_query(struct flow *f, const uint8_t *msg, uint32_t len)
 	return q->len == len && memcmp(q->msg + 2, msg + 2, len - 2) == 0;
 }
 
-/* A bare answer with @rcode, from us and at once. */
-static void answer_bare(struct stack *st, const struct packet *pkt, uint16_t guest_port,
-			const uint8_t *query, uint16_t end, uint8_t rcode)
-{
-	struct endpoint src = { pkt->dst, DNS_PORT }, dst = { pkt->src, guest_port };
-	uint8_t msg[DNS_HLEN + DNS_QUESTION_MAX];
-
-	dns_answer_error(msg, query, end, rcode);
-	out_udp(st, &src, &dst, msg, end);
-}
-
-/* Does policy deny the name? Then the guest is told so at once. */
-static bool denied(struct stack *st, const struct packet *pkt, uint16_t guest_port,
-		   const uint8_t *msg, uint16_t end)
-{
-	char name[DNS_TEXT_MAX + 1];
-	enum drop_reason why;
-
-	if (dns_question_text(msg, end, name))
-		name[0] = 0;
-	why = policy_question(st, name[0] ? name : NULL);
-	if (why == DROP_NONE)
-		return false;
-	stack_drop(st, why);
-	answer_bare(st, pkt, guest_port, msg, end, DNS_RCODE_REFUSED);
-	return true;
-}
-
 /**
  * dns_input() - a datagram from the guest for port 53 of the DNS address
  * @pkt:	UDP header already checked, @pkt->l4_len its length field
@@ -226,16 +197,9 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 	if (f) /* the guest has given that question up */
 		dgram_free(d, container_of(f, struct dgram_flow, flow));
 
-	if (denied(st, pkt, guest_port, msg, question.end))
-		return;
-	/*
-	 * A guest without IPv6 is told that names have no such address (RFC 2308, 2.2:
-	 * no error, no data), so that its programs do not try what cannot work.
-	 */
-	if (question.type == DNS_TYPE_AAAA && !st->cfg.ip6) {
-		counter_inc(&st->n.dns_queries);
-		counter_inc(&st->n.dns_answers);
-		answer_bare(st, pkt, guest_port, msg, question.end, DNS_RCODE_NOERROR);
+	counter_inc(&st->n.dns_queries);
+	if (dns_answer_here(st, msg, &question, &st->dns->reply)) {
+		answer_ours(st, &key, &question, &st->dns->reply);
 		return;
 	}
 	df = dgram_new(d, &key);
@@ -243,12 +207,10 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 		stack_drop(st, DROP_DNS_LIMIT);
 		return;
 	}
-	counter_inc(&st->n.dns_queries);
 	q = query_of(df);
 	memcpy(q->msg, msg, len);
 	q->len = (uint16_t)len;
-	q->end = question.end;
-	q->udp_max = question.udp_max;
+	q->question = question;
 	if (st->cfg.nresolvers == 0)
 		log_once(LOG_WARN, "dns", "no resolver is configured: queries will fail");
 	ask_next(st, q);
@@ -259,17 +221,15 @@ static bool take_answer(struct stack *st, struct dns_query *q, uint32_t len)
 {
 	uint8_t *msg = st->dns->answer;
 
-	if (!dns_answer_matches(msg, len, q->msg, q->end)) {
+	if (!dns_answer_matches(msg, len, q->msg, q->question.end)) {
 		stack_drop(st, DROP_DNS_MALFORMED);
 		return false;
 	}
-	if (len > q->udp_max) {
+	if (len > q->question.udp_max) {
 		dns_answer_truncate(msg);
-		len = q->end;
+		len = dns_put_opt(msg, q->question.end, &q->question);
 	}
-	counter_inc(&st->n.dns_answers);
-	names_answer(st, msg, len);
-	answer(st, q, msg, len);
+	answer(st, &q->d.flow.key, msg, len);
 	dgram_free(&st->dns->d, &q->d);
 	return true;
 }

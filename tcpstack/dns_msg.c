@@ -7,21 +7,15 @@
 #include "tcpstack/dns_msg.h"
 #include "tcpstack/frame.h"
 
-/* Flag words, RFC 1035 section 4.1.1. */
-#define FLAG_QR	    0x8000
-#define MASK_OPCODE 0x7800
-#define FLAG_TC	    0x0200
-#define FLAG_RD	    0x0100
-#define FLAG_RA	    0x0080
-#define MASK_RCODE  0x000f
+/* EDNS options that leave the answer as it is: RFC 7873, RFC 7828, RFC 7830. */
+#define OPTION_COOKIE	 10
+#define OPTION_KEEPALIVE 11
+#define OPTION_PADDING	 12
 
-#define OFF_FLAGS   2
-#define OFF_QDCOUNT 4
-#define OFF_ANCOUNT 6
-#define OFF_NSCOUNT 8
-#define OFF_ARCOUNT 10
+/* In an OPT record's TTL field, RFC 6891 section 6.1.3. */
+#define OPT_VERSION 0x00ff0000U
+#define OPT_DO	    0x00008000U
 
-#define TYPE_OPT      41
 #define LABEL_MAX     63
 #define LABEL_POINTER 0xc0
 
@@ -50,26 +44,56 @@ static int skip_name(struct cursor *c, bool compressed)
 	}
 }
 
-/* The size in the EDNS option record (RFC 6891 section 6.1.2), found among @records. */
-static int find_udp_max(struct cursor *c, uint32_t records, uint16_t *udp_max)
+/* Do these options leave the answer as it would be without them? */
+static bool options_plain(struct cursor c)
 {
-	*udp_max = DNS_UDP_MIN;
+	while (c.left > 0) {
+		const uint8_t *head = cursor_pull(&c, 4);
+		uint16_t code;
+
+		if (!head || !cursor_pull(&c, get_be16(head + 2)))
+			return false;
+		code = get_be16(head);
+		if (code != OPTION_COOKIE && code != OPTION_KEEPALIVE && code != OPTION_PADDING)
+			return false;
+	}
+	return true;
+}
+
+/* An OPT record (RFC 6891 section 6.1.2) whose fixed part is at @fixed. */
+static void read_opt(const uint8_t *fixed, struct dns_question *q)
+{
+	struct cursor options = { fixed + 10, get_be16(fixed + 8) };
+	uint32_t flags = get_be32(fixed + 4);
+	uint16_t size = get_be16(fixed + 2);
+
+	if (q->edns || flags & OPT_VERSION || !options_plain(options))
+		q->plain = false;
+	q->edns = true;
+	q->dnssec_ok = flags & OPT_DO;
+	if (size > DNS_UDP_MIN)
+		q->udp_max = size;
+}
+
+/* What follows the question: @records of any kind, of which OPT is read. */
+static int read_records(struct cursor *c, uint32_t records, struct dns_question *q)
+{
 	/* A record has 11 bytes or more, so the message bounds this loop. */
 	while (records--) {
 		const uint8_t *fixed;
-		uint16_t size;
 
 		if (skip_name(c, true))
 			return -EBADMSG;
 		fixed = cursor_pull(c, 10);
 		if (!fixed || !cursor_pull(c, get_be16(fixed + 8)))
 			return -EBADMSG;
-		if (get_be16(fixed) != TYPE_OPT)
-			continue;
-		size = get_be16(fixed + 2);
-		if (size > DNS_UDP_MIN)
-			*udp_max = size;
+		if (get_be16(fixed) == DNS_TYPE_OPT)
+			read_opt(fixed, q);
+		else
+			q->plain = false;
 	}
+	if (c->left > 0)
+		q->plain = false;
 	return 0;
 }
 
@@ -88,17 +112,23 @@ int dns_query_parse(const uint8_t *msg, uint32_t len, struct dns_question *q)
 
 	if (len > DNS_QUERY_MAX || !cursor_pull(&c, DNS_HLEN))
 		return -EBADMSG;
-	if (get_be16(msg + OFF_FLAGS) & FLAG_QR || get_be16(msg + OFF_QDCOUNT) != 1)
+	if (get_be16(msg + DNS_OFF_FLAGS) & DNS_FLAG_QR || get_be16(msg + DNS_OFF_QDCOUNT) != 1)
 		return -EBADMSG;
 	if (skip_name(&c, false) || !cursor_pull(&c, 4))
 		return -EBADMSG;
 
-	q->id = get_be16(msg);
-	q->end = (uint16_t)(c.p - msg);
-	q->type = get_be16(c.p - 4);
-	records = (uint32_t)get_be16(msg + OFF_ANCOUNT) + get_be16(msg + OFF_NSCOUNT) +
-		  get_be16(msg + OFF_ARCOUNT);
-	return find_udp_max(&c, records, &q->udp_max);
+	*q = (struct dns_question){
+		.id = get_be16(msg),
+		.flags = get_be16(msg + DNS_OFF_FLAGS),
+		.type = get_be16(c.p - 4),
+		.rclass = get_be16(c.p - 2),
+		.end = (uint16_t)(c.p - msg),
+		.udp_max = DNS_UDP_MIN,
+		.plain = true,
+	};
+	records = (uint32_t)get_be16(msg + DNS_OFF_ANCOUNT) + get_be16(msg + DNS_OFF_NSCOUNT) +
+		  get_be16(msg + DNS_OFF_ARCOUNT);
+	return read_records(&c, records, q);
 }
 
 /**
@@ -116,22 +146,22 @@ bool dns_answer_matches(const uint8_t *ans, uint32_t len, const uint8_t *query, 
 
 	if (len < DNS_HLEN || get_be16(ans) != get_be16(query))
 		return false;
-	flags = get_be16(ans + OFF_FLAGS);
-	if (!(flags & FLAG_QR) ||
-	    (flags & MASK_OPCODE) != (get_be16(query + OFF_FLAGS) & MASK_OPCODE))
+	flags = get_be16(ans + DNS_OFF_FLAGS);
+	if (!(flags & DNS_FLAG_QR) ||
+	    (flags & DNS_MASK_OPCODE) != (get_be16(query + DNS_OFF_FLAGS) & DNS_MASK_OPCODE))
 		return false;
 	if (len == DNS_HLEN)
-		return flags & MASK_RCODE && get_be64(ans + OFF_QDCOUNT) == 0;
-	return len >= end && get_be16(ans + OFF_QDCOUNT) == 1 &&
+		return flags & DNS_MASK_RCODE && get_be64(ans + DNS_OFF_QDCOUNT) == 0;
+	return len >= end && get_be16(ans + DNS_OFF_QDCOUNT) == 1 &&
 	       memcmp(ans + DNS_HLEN, query + DNS_HLEN, end - DNS_HLEN) == 0;
 }
 
 static void put_counts(uint8_t *ans, uint16_t questions)
 {
-	put_be16(ans + OFF_QDCOUNT, questions);
-	put_be16(ans + OFF_ANCOUNT, 0);
-	put_be16(ans + OFF_NSCOUNT, 0);
-	put_be16(ans + OFF_ARCOUNT, 0);
+	put_be16(ans + DNS_OFF_QDCOUNT, questions);
+	put_be16(ans + DNS_OFF_ANCOUNT, 0);
+	put_be16(ans + DNS_OFF_NSCOUNT, 0);
+	put_be16(ans + DNS_OFF_ARCOUNT, 0);
 }
 
 /**
@@ -141,7 +171,7 @@ static void put_counts(uint8_t *ans, uint16_t questions)
  */
 void dns_answer_truncate(uint8_t *ans)
 {
-	put_be16(ans + OFF_FLAGS, get_be16(ans + OFF_FLAGS) | FLAG_TC);
+	put_be16(ans + DNS_OFF_FLAGS, get_be16(ans + DNS_OFF_FLAGS) | DNS_FLAG_TC);
 	put_counts(ans, 1);
 }
 
@@ -152,9 +182,9 @@ void dns_answer_truncate(uint8_t *ans)
  */
 void dns_answer_error(uint8_t *ans, const uint8_t *query, uint16_t end, uint8_t rcode)
 {
-	uint16_t flags = get_be16(query + OFF_FLAGS) & (MASK_OPCODE | FLAG_RD);
+	uint16_t flags = get_be16(query + DNS_OFF_FLAGS) & (DNS_MASK_OPCODE | DNS_FLAG_RD);
 
 	memcpy(ans, query, end);
-	put_be16(ans + OFF_FLAGS, (uint16_t)(flags | FLAG_QR | FLAG_RA | rcode));
+	put_be16(ans + DNS_OFF_FLAGS, (uint16_t)(flags | DNS_FLAG_QR | DNS_FLAG_RA | rcode));
 	put_counts(ans, 1);
 }

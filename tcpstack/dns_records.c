@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records of DNS answers, as far as policy reads them; all functions are pure.
+ * Records of DNS messages, as far as policy and the cache read them; all
+ * functions are pure.
  *
  * Names become text in lower case, so that they can be compared. A name with a
  * character that host names do not have becomes "", which fits nothing: no two
@@ -15,10 +16,6 @@
 
 #define LABEL_MAX     63
 #define LABEL_POINTER 0xc0
-
-#define OFF_FLAGS   2
-#define OFF_ANCOUNT 6
-#define MASK_RCODE  0x000f
 
 /* TTLs with the top bit set count as zero, RFC 2181 section 8. */
 #define TTL_MAX 0x7fffffffU
@@ -92,23 +89,42 @@ int dns_question_text(const uint8_t *msg, uint32_t len, char text[DNS_TEXT_MAX +
 }
 
 /**
- * dns_records_begin() - walk the answers of a message with one question
+ * dns_records_begin() - walk all records of a message with one question
  *
- * An answer that reports an error, or is cut inside the question, has none.
+ * Return: 0, or -EBADMSG where it is cut inside the question
  */
-void dns_records_begin(struct dns_records *it, const uint8_t *msg, uint32_t len)
+int dns_records_begin(struct dns_records *it, const uint8_t *msg, uint32_t len)
 {
 	char text[DNS_TEXT_MAX + 1];
 	int at;
 
 	*it = (struct dns_records){ .msg = msg, .len = len };
-	if (len < DNS_HLEN || get_be16(msg + OFF_FLAGS) & MASK_RCODE)
-		return;
+	if (len < DNS_HLEN)
+		return -EBADMSG;
 	at = dns_name_text(msg, len, DNS_HLEN, text);
 	if (at < 0 || !range_ok((uint32_t)at, 4, len))
-		return;
+		return -EBADMSG;
 	it->at = (uint32_t)at + 4;
-	it->left = MIN((uint32_t)get_be16(msg + OFF_ANCOUNT), (uint32_t)DNS_RECORDS_MAX);
+	it->left[DNS_ANSWER] = get_be16(msg + DNS_OFF_ANCOUNT);
+	it->left[DNS_AUTHORITY] = get_be16(msg + DNS_OFF_NSCOUNT);
+	it->left[DNS_ADDITIONAL] = get_be16(msg + DNS_OFF_ARCOUNT);
+	return 0;
+}
+
+/**
+ * dns_answers_begin() - walk the answers of a message with one question
+ *
+ * An answer that reports an error, or is cut inside the question, has none.
+ */
+void dns_answers_begin(struct dns_records *it, const uint8_t *msg, uint32_t len)
+{
+	uint32_t answers = 0;
+
+	if (dns_records_begin(it, msg, len) == 0 &&
+	    !(get_be16(msg + DNS_OFF_FLAGS) & DNS_MASK_RCODE))
+		answers = MIN(it->left[DNS_ANSWER], (uint32_t)DNS_RECORDS_MAX);
+	memset(it->left, 0, sizeof(it->left));
+	it->left[DNS_ANSWER] = answers;
 }
 
 /**
@@ -121,13 +137,18 @@ int dns_records_next(struct dns_records *it, struct dns_record *r)
 	const uint8_t *fixed;
 	int at;
 
-	if (it->left == 0)
+	while (it->section < DNS_SECTIONS && it->left[it->section] == 0)
+		it->section++;
+	if (it->section == DNS_SECTIONS)
 		return -ENOENT;
-	it->left--;
+	it->left[it->section]--;
 	at = dns_name_text(it->msg, it->len, it->at, r->name);
 	if (at < 0 || !range_ok((uint32_t)at, 10, it->len))
 		goto malformed;
 	fixed = it->msg + at;
+	r->section = (uint8_t)it->section;
+	r->at = it->at;
+	r->ttl_at = (uint32_t)at + 4;
 	r->type = get_be16(fixed);
 	r->rclass = get_be16(fixed + 2);
 	r->ttl = get_be32(fixed + 4);
@@ -141,7 +162,7 @@ int dns_records_next(struct dns_records *it, struct dns_record *r)
 	return 0;
 
 malformed:
-	it->left = 0;
+	memset(it->left, 0, sizeof(it->left));
 	return -EBADMSG;
 }
 
@@ -183,7 +204,7 @@ int dns_chain_follow(const uint8_t *msg, uint32_t len, struct dns_chain *chain)
 		struct dns_record r;
 
 		more = false;
-		dns_records_begin(&it, msg, len);
+		dns_answers_begin(&it, msg, len);
 		while (!more && dns_records_next(&it, &r) == 0) {
 			if (chain->n == DNS_CHAIN_MAX)
 				return -EBADMSG;

@@ -278,6 +278,14 @@
 #define LIMIT_DNS_TRIES_MIN 2
 
 /*
+ * Names that we serve ourselves, a power of two: one for each address of each.
+ * What is told of them holds for half a minute, since they can be changed while
+ * the guest runs.
+ */
+#define LIMIT_DNS_NAMES	     256
+#define LIMIT_DNS_NAME_TTL_S 30
+
+/*
  * Names learnt from DNS answers, a power of two: how many, how long at least (a
  * minute: programs keep addresses beyond their TTL), how long at most (a day).
  */

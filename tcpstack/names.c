@@ -195,7 +195,7 @@ void names_answer(struct stack *st, const uint8_t *msg, uint32_t len)
 
 	if (dns_chain_follow(msg, len, &chain))
 		return;
-	dns_records_begin(&it, msg, len);
+	dns_answers_begin(&it, msg, len);
 	while (dns_records_next(&it, &r) == 0)
 		if (r.rclass == DNS_CLASS_IN && strcmp(r.name, chain.link[chain.n - 1].name) == 0)
 			take_address(st, &r, &chain);

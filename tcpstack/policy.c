@@ -244,17 +244,19 @@ enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct 
 /**
  * policy_question() - may the guest ask for @name?
  * @name:	in lower case, NULL = one that no rule can name
+ * @ours:	it is answered here, without a resolver
  *
  * A name is denied by the first rule that fits it, whatever its ports. Under an
  * allow list that has names, a name that no rule fits is denied as well: else
- * queries would be a way out. A list of networks alone says nothing of names.
+ * queries would be a way out, which those for names of ours are not. A list of
+ * networks alone says nothing of names.
  */
-enum drop_reason policy_question(struct stack *st, const char *name)
+enum drop_reason policy_question(struct stack *st, const char *name, bool ours)
 {
 	enum policy_profile profile = policy_profile(st->policy);
 	uint32_t rule = name ? policy_match_name(st->policy, name) : POLICY_NO_RULE;
 	bool allow = profile != POLICY_NONE &&
-		     !(profile == POLICY_ALLOWLIST && policy_has_names(st->policy));
+		     (ours || profile != POLICY_ALLOWLIST || !policy_has_names(st->policy));
 
 	if (rule != POLICY_NO_RULE)
 		allow = policy_rule_allows(st->policy, rule);

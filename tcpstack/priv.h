@@ -150,7 +150,7 @@ void icmp6_input(struct stack *st, const struct packet *pkt);
 /* policy.c: may a flow go to @dst, and where is that on the host? DROP_NONE: it may */
 enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,
 				  struct endpoint *host);
-enum drop_reason policy_question(struct stack *st, const char *name);
+enum drop_reason policy_question(struct stack *st, const char *name, bool ours);
 
 /* tcp.c and its siblings */
 int tcp_init(struct stack *st);

@@ -143,6 +143,7 @@ struct stack_counters {
 	struct counter udp_opened, udp_active, udp_tx, udp_rx;
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
 	struct counter dns_queries, dns_answers;
+	struct counter dns_hosts; /* answered from names of ours */
 	struct counter dhcp_acks, dhcp6_replies;
 	struct counter router_adverts;
 	struct counter icmp_errors;    /* of the host's network, about datagrams of the guest */

@@ -13,6 +13,7 @@
 #include "src/base/base.h"
 #include "src/base/log.h"
 #include "src/cli/resolv.h"
+#include "tcpstack/hosts.h"
 
 /* Descriptors that are not flows: machine, loop, queues, standard streams. */
 #define FDS_BESIDE_FLOWS 256
@@ -103,6 +104,29 @@ int netcfg_publish(struct net_worker *w, const struct forward_spec *spec, bool p
 	return 0;
 }
 
+static int do_name(void *ctx, struct stack *st)
+{
+	return stack_host_add(st, ctx);
+}
+
+/* Names that the guest's DNS serves; before there is a guest that could ask. */
+static int serve_names(struct net_worker *w, const struct run_options *o, char *why, size_t why_len)
+{
+	for (uint32_t i = 0; i < o->ndns_name; i++) {
+		struct host_spec spec;
+		int err = host_parse(&spec, o->dns_name[i], why, why_len);
+
+		if (err == 0)
+			err = net_worker_call(w, do_name, &spec);
+		if (err < 0) {
+			snprintf(why, why_len, "--dns-name: %.80s: %s", o->dns_name[i],
+				 host_strerror(err));
+			return err;
+		}
+	}
+	return 0;
+}
+
 /**
  * netcfg_worker() - check the network's options and start its worker
  * @worker:	out: the caller's, to be freed with net_worker_free()
@@ -136,6 +160,7 @@ int netcfg_worker(const struct run_options *o, struct net_worker **worker, struc
 		snprintf(why, why_len, "network worker: %s", strerror(-err));
 		return err;
 	}
+	err = serve_names(*worker, o, why, why_len);
 	for (uint32_t i = 0; i < o->npublish && !err; i++)
 		err = netcfg_publish(*worker, &o->publish[i], true, why, why_len);
 	if (err < 0) {

@@ -9,6 +9,7 @@
 
 #include "src/base/base.h"
 #include "src/cli/options.h"
+#include "tcpstack/hosts.h"
 
 #define DNS_PORT 53
 
@@ -299,6 +300,20 @@ static int add_publish(const struct option_def *d, struct run_options *o, const 
 	return 0;
 }
 
+static int add_name(const struct option_def *d, struct run_options *o, const char *arg, char *why,
+		    size_t why_len)
+{
+	struct host_spec spec;
+	char reason[200];
+
+	if (o->ndns_name == RUN_NAMES_MAX)
+		return bad(d, why, why_len, "at most %d", RUN_NAMES_MAX);
+	if (host_parse(&spec, arg, reason, sizeof(reason)) < 0)
+		return bad(d, why, why_len, "%s", reason);
+	o->dns_name[o->ndns_name++] = arg;
+	return 0;
+}
+
 static int add_env(const struct option_def *d, struct run_options *o, const char *arg, char *why,
 		   size_t why_len)
 {
@@ -329,8 +344,9 @@ static int set_chars(const struct option_def *d, char *v, const char *arg, char 
  */
 bool option_repeats(const struct option_def *d)
 {
-	return d->type == OPT_NET || d->type == OPT_DNS || d->type == OPT_ENV ||
-	       d->type == OPT_ALLOW || d->type == OPT_DENY || d->type == OPT_PUBLISH;
+	return d->type == OPT_NET || d->type == OPT_DNS || d->type == OPT_NAME ||
+	       d->type == OPT_ENV || d->type == OPT_ALLOW || d->type == OPT_DENY ||
+	       d->type == OPT_PUBLISH;
 }
 
 /**
@@ -393,6 +409,8 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		return add_net(d, field(d, o), text, why, why_len);
 	case OPT_DNS:
 		return add_dns(d, field(d, o), text, why, why_len);
+	case OPT_NAME:
+		return add_name(d, o, text, why, why_len);
 	case OPT_ENV:
 		return add_env(d, o, text, why, why_len);
 	case OPT_CONFIG:
@@ -484,6 +502,7 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 	case OPT_CONFIG:
 	case OPT_NET:
 	case OPT_DNS:
+	case OPT_NAME:
 	case OPT_ENV:
 	case OPT_PUBLISH:
 	case OPT_ALLOW:

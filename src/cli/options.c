@@ -76,6 +76,10 @@ const struct option_def option_table[] = {
 	{ "dns", "ADDR[:PORT]", "net.dns",
 	  "resolver to ask, repeatable; else those of /etc/resolv.conf", BOTH, OPT_DNS,
 	  FIELD(stack), 0, 0, NULL },
+	{ "dns-name", "NAME=ADDR[,ADDR...]", "net.dns_name",
+	  "a name that the guest's DNS serves by itself, as it does gateway, repeatable; ADDR may "
+	  "be the word gateway",
+	  BOTH, OPT_NAME, FIELD(dns_name), 0, 0, NULL },
 	{ "hostname", "NAME", "net.hostname", "given to the guest by DHCP", BOTH, OPT_CHARS,
 	  FIELD(stack.hostname), 0, sizeof(((struct stack_config *)0)->hostname), NULL },
 	{ "gateway-is-host", "on|off", "net.gateway_is_host",

@@ -19,6 +19,7 @@
 
 #define RUN_ENV_MAX	64
 #define RUN_PUBLISH_MAX 64
+#define RUN_NAMES_MAX	256
 #define RUN_MEMORY_DEF	(512ULL << 20)
 
 /* Exit statuses of `sluice run` that are not the command's own. */
@@ -40,6 +41,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @stack:		address plan, limits and sockets of the NAT
  * @policy:		egress rules, from the heap: run_options_free()
  * @publish, @npublish:	ports of the host that lead to the guest
+ * @dns_name, @ndns_name:	NAME=ADDR[,ADDR...] for the guest's DNS, each checked
  * @timeout:		seconds, 0 = none
  * @stats:		NULL = none, "" = a table on standard error, else a file for JSON
  * @alloc_report:	the same for what --alloc-report tells, always as text
@@ -65,6 +67,8 @@ struct run_options {
 	struct policy_list policy;
 	struct forward_spec publish[RUN_PUBLISH_MAX];
 	uint32_t npublish;
+	const char *dns_name[RUN_NAMES_MAX];
+	uint32_t ndns_name;
 	uint32_t timeout;
 	const char *stats;
 	const char *alloc_report;
@@ -99,6 +103,7 @@ enum option_type {
 	OPT_PREFIX6, /* the IPv6 one */
 	OPT_NET,     /* one more of struct stack_config's networks to splice to */
 	OPT_DNS,     /* one more resolver of struct stack_config */
+	OPT_NAME,    /* one more name that our DNS serves */
 	OPT_ENV,     /* one more NAME=VALUE */
 	OPT_ALLOW,   /* one more rule of struct policy_list */
 	OPT_DENY,

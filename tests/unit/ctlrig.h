@@ -86,4 +86,31 @@ static inline json_t *ctlrig_ask(struct ctlrig *r, const char *line)
 	return answer;
 }
 
+/* One that is served; its result, a new reference. */
+static inline json_t *ctlrig_result(struct ctlrig *r, const char *line)
+{
+	json_t *answer = ctlrig_ask(r, line), *result;
+
+	if (!json_is_true(json_object_get(answer, "ok")))
+		fail_msg("%s: %s", line, json_dumps(answer, 0));
+	result = json_incref(json_object_get(answer, "result"));
+	json_decref(answer);
+	return result;
+}
+
+/* One that is refused with @code, and a message that says @text. */
+static inline void ctlrig_refused(struct ctlrig *r, const char *line, const char *code,
+				  const char *text)
+{
+	json_t *answer = ctlrig_ask(r, line);
+	const json_t *error = json_object_get(answer, "error");
+	const char *message = json_string_value(json_object_get(error, "message"));
+
+	assert_non_null(message);
+	assert_string_equal(json_string_value(json_object_get(error, "code")), code);
+	if (!strstr(message, text))
+		fail_msg("\"%s\" does not say \"%s\"", message, text);
+	json_decref(answer);
+}
+
 #endif

@@ -186,6 +186,26 @@ static void resolvers_of_both_families_add_up(void **state)
 			 -EINVAL);
 }
 
+static void names_to_serve_are_checked_and_add_up(void **state)
+{
+	static const char *const bad[] = {
+		"a.test",	   "=1.2.3.4",	      "a.test=",
+		"a.test=1.2.3",	   "a..b=1.2.3.4",    "*.test=1.2.3.4",
+		"1.2.3.4=1.2.3.4", "a.test=1.2.3.4,", "a.test=,1.2.3.4"
+	};
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(PARSE(&o, "--dns-name", "a.test=1.2.3.4,fd00::1", "--dns-name=A.test.=::1",
+			       "--dns-name=b=gateway"),
+			 0);
+	assert_int_equal(o.ndns_name, 3);
+	assert_string_equal(o.dns_name[0], "a.test=1.2.3.4,fd00::1");
+	assert_string_equal(o.dns_name[2], "b=gateway");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(PARSE(&o, "--dns-name", bad[i]), -EINVAL);
+}
+
 static void environment_adds_up_in_order(void **state)
 {
 	struct run_options o;
@@ -261,6 +281,7 @@ static void refusals_name_the_option_in_one_line(void **state)
 		"closed");
 	REFUSED("--deny: \"10.0.0.1/8\" has bits beyond its prefix", "--deny", "10.0.0.1/8");
 	REFUSED("--gateway-ports: \"80;90\" is not a list", "--gateway-ports", "80;90");
+	REFUSED("--dns-name: \"db=10.1\": \"10.1\" is not an address", "--dns-name", "db=10.1");
 	REFUSED("--congestion: longer than 15", "--congestion", "0123456789abcdef");
 	REFUSED("--memory: 1M is not within 64M..512G", "--memory", "1M");
 }
@@ -381,6 +402,7 @@ int main(void)
 		cmocka_unit_test(prefix6_sets_the_whole_address_plan),
 		cmocka_unit_test(networks_to_splice_to_add_up),
 		cmocka_unit_test(resolvers_of_both_families_add_up),
+		cmocka_unit_test(names_to_serve_are_checked_and_add_up),
 		cmocka_unit_test(environment_adds_up_in_order),
 		cmocka_unit_test(rules_keep_their_order),
 		cmocka_unit_test(statistics_take_a_file_only_behind_an_equals_sign),

@@ -27,26 +27,12 @@ static int end(void **state)
 
 static json_t *result_of(const char *line)
 {
-	json_t *answer = ctlrig_ask(&rig, line), *result;
-
-	if (!json_is_true(json_object_get(answer, "ok")))
-		fail_msg("%s: %s", line, json_dumps(answer, 0));
-	result = json_incref(json_object_get(answer, "result"));
-	json_decref(answer);
-	return result;
+	return ctlrig_result(&rig, line);
 }
 
 static void refused(const char *line, const char *code, const char *text)
 {
-	json_t *answer = ctlrig_ask(&rig, line);
-	const json_t *error = json_object_get(answer, "error");
-	const char *message = json_string_value(json_object_get(error, "message"));
-
-	assert_non_null(message);
-	assert_string_equal(json_string_value(json_object_get(error, "code")), code);
-	if (!strstr(message, text))
-		fail_msg("\"%s\" does not say \"%s\"", message, text);
-	json_decref(answer);
+	ctlrig_refused(&rig, line, code, text);
 }
 
 static void ok(const char *line)

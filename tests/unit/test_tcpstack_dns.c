@@ -11,6 +11,7 @@
 #include "src/base/base.h"
 #include "src/base/bytes.h"
 #include "tcpstack/dns_msg.h"
+#include "tests/unit/dnsmsg.h"
 
 /* id 0x1234, RD, one question: www.example. AAAA IN */
 static const uint8_t plain[] = {
@@ -219,6 +220,168 @@ static void error_answer_repeats_the_question(void **state)
 	assert_true(dns_answer_matches(ans, sizeof(ans), plain, sizeof(plain)));
 }
 
+/* Options that may change the answer, and whatever else there is, are not plain. */
+static void what_may_change_an_answer_is_not_plain(void **state)
+{
+	static const struct {
+		uint8_t options[16];
+		uint16_t len;
+		uint32_t ttl;
+		bool plain;
+	} cases[] = {
+		{ { 0 }, 0, 0, true },
+		{ { 0 }, 0, 0x8000, true },
+		{ { 0, 10, 0, 2, 1, 2, 0, 12, 0, 0, 0, 11, 0, 0 }, 14, 0, true },
+		{ { 0, 8, 0, 4, 0, 1, 0, 0 }, 8, 0, false }, /* client subnet */
+		{ { 0, 3, 0, 0 }, 4, 0, false },	     /* NSID */
+		{ { 0, 10, 0, 3, 1, 2 }, 6, 0, false },	     /* cut */
+		{ { 0, 10, 0 }, 3, 0, false },
+		{ { 0 }, 0, 0x10000, false }, /* version 1 */
+	};
+	static struct dnsmsg m;
+	struct dns_question q;
+
+	(void)state;
+	dnsmsg_query(&m, 1, "a.test", DNS_TYPE_A);
+	assert_int_equal(dns_query_parse(m.b, m.len, &q), 0);
+	assert_true(q.plain);
+	assert_false(q.edns);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		dnsmsg_query(&m, 1, "a.test", DNS_TYPE_A);
+		dnsmsg_opt(&m, 1232, cases[i].ttl, cases[i].options, cases[i].len);
+		assert_int_equal(dns_query_parse(m.b, m.len, &q), 0);
+		assert_true(q.edns);
+		assert_int_equal(q.dnssec_ok, cases[i].ttl == 0x8000);
+		assert_int_equal(q.plain, cases[i].plain);
+	}
+	dnsmsg_query(&m, 1, "a.test", DNS_TYPE_A);
+	dnsmsg_opt(&m, 1232, 0, "", 0);
+	dnsmsg_opt(&m, 1232, 0, "", 0); /* two are an error, RFC 6891 6.1.1 */
+	assert_int_equal(dns_query_parse(m.b, m.len, &q), 0);
+	assert_false(q.plain);
+	dnsmsg_query(&m, 1, "a.test", DNS_TYPE_A);
+	dnsmsg_record(&m, DNS_OFF_ARCOUNT, DNS_HLEN, 250, 0, "", 0); /* TSIG */
+	assert_int_equal(dns_query_parse(m.b, m.len, &q), 0);
+	assert_false(q.plain);
+	dnsmsg_query(&m, 1, "a.test", DNS_TYPE_A);
+	m.b[m.len++] = 0;
+	assert_int_equal(dns_query_parse(m.b, m.len, &q), 0);
+	assert_false(q.plain);
+}
+
+/* An answer of ours has the flags of the question that it must repeat, and no more. */
+static void replies_repeat_what_they_must(void **state)
+{
+	static struct dnsmsg m;
+	struct dns_question q;
+	struct dns_reply r;
+
+	(void)state;
+	dnsmsg_query(&m, 1, "A.test", DNS_TYPE_A);
+	put_be16(m.b + DNS_OFF_FLAGS, DNS_FLAG_RD | DNS_FLAG_CD | DNS_FLAG_AD);
+	dnsmsg_opt(&m, 4096, 0x8000, "", 0);
+	assert_int_equal(dns_query_parse(m.b, m.len, &q), 0);
+	dns_reply_begin(&r, m.b, &q, DNS_FLAG_AA | DNS_RCODE_NXDOMAIN);
+	assert_int_equal(get_be16(r.msg + DNS_OFF_FLAGS), 0x8593); /* QR AA RD RA CD */
+	dns_reply_add(&r, DNS_TYPE_A, 5, "\1\2\3\4", 4);
+	dns_reply_end(&r, &q);
+	memcpy(m.b, r.msg, r.len);
+	m.len = r.len;
+	assert_int_equal(dnsmsg_records(&m, DNS_ANSWER), 1);
+	assert_int_equal(dnsmsg_records(&m, DNS_ADDITIONAL), 1);
+	assert_string_equal(dnsmsg_get(&m, DNS_ANSWER, 0).name, "a.test");
+	dns_reply_truncate(&r, &q);
+	assert_int_equal(r.len, q.end + DNS_OPT_LEN);
+	assert_int_equal(get_be64(r.msg + DNS_OFF_QDCOUNT), 0x0001000000000001);
+	assert_int_equal(get_be16(r.msg + DNS_OFF_FLAGS) & DNS_FLAG_TC, DNS_FLAG_TC);
+}
+
+static void a_reply_that_is_full_says_so(void **state)
+{
+	static struct dnsmsg m;
+	static const uint8_t data[100];
+	struct dns_question q;
+	struct dns_reply r;
+
+	(void)state;
+	dnsmsg_query(&m, 1, "a.test", 16);
+	dnsmsg_opt(&m, 4096, 0, "", 0);
+	assert_int_equal(dns_query_parse(m.b, m.len, &q), 0);
+	dns_reply_begin(&r, m.b, &q, 0);
+	for (int i = 0; i < 20; i++)
+		dns_reply_add(&r, 16, 5, data, sizeof(data));
+	dns_reply_end(&r, &q);
+	assert_true(r.len <= sizeof(r.msg));
+	assert_int_equal(get_be16(r.msg + DNS_OFF_FLAGS) & DNS_FLAG_TC, DNS_FLAG_TC);
+	memcpy(m.b, r.msg, r.len);
+	m.len = r.len;
+	assert_int_equal(dnsmsg_records(&m, DNS_ANSWER), 11);
+	assert_int_equal(dnsmsg_records(&m, DNS_ADDITIONAL), 1);
+}
+
+static void names_become_labels_and_back(void **state)
+{
+	static const char *const names[] = { "a", "gateway", "a.bc.def-g_h" };
+	static const char *const bad[] = { ".", "a.", ".a", "a..b" };
+	uint8_t wire[DNS_NAME_MAX];
+	char text[DNS_TEXT_MAX + 1], longest[300];
+	uint32_t n;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		n = dns_name_wire(names[i], wire);
+		assert_int_equal(n, strlen(names[i]) + 2);
+		assert_int_equal(dns_name_text(wire, n, 0, text), n);
+		assert_string_equal(text, names[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(dns_name_wire(bad[i], wire), 0);
+	assert_int_equal(dns_name_wire("", wire), 1);
+	for (size_t i = 0; i < sizeof(longest); i++)
+		longest[i] = i % 64 == 63 ? '.' : 'x';
+	longest[253] = 0;
+	assert_int_equal(dns_name_wire(longest, wire), 255);
+	longest[253] = 'x';
+	longest[254] = 0;
+	assert_int_equal(dns_name_wire(longest, wire), 0);
+	memset(longest, 'x', 64);
+	longest[64] = 0;
+	assert_int_equal(dns_name_wire(longest, wire), 0);
+}
+
+static void reverse_names_are_read_whole(void **state)
+{
+	static const char *const bad[] = { "in-addr.arpa",
+					   "1.2.3.in-addr.arpa",
+					   "1.2.3.4.5.in-addr.arpa",
+					   "256.1.1.1.in-addr.arpa",
+					   "01.2.3.4.in-addr.arpa",
+					   "1..2.3.in-addr.arpa",
+					   "1.2.3.4.in-addr.arpa.test",
+					   "1.2.3.4.ip6.arpa",
+					   "x.2.3.4.in-addr.arpa",
+					   "1.2.3.4xin-addr.arpa",
+					   "0000.1.2.3.in-addr.arpa" };
+	char v6[80] = "";
+	struct ipaddr addr, want;
+
+	(void)state;
+	assert_int_equal(dns_reverse_addr("4.30.200.0.in-addr.arpa", &addr), 0);
+	assert_int_equal(ipaddr_v4(&addr), 0x00c81e04);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(dns_reverse_addr(bad[i], &addr), -EINVAL);
+	assert_int_equal(ipaddr_parse("123:4567:89ab:cdef:fedc:ba98:7654:3210", &want), 0);
+	strcpy(v6, "0.1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.f.e.d.c.b.a.9.8.7.6.5.4.3.2.1.0.ip6.arpa");
+	assert_int_equal(dns_reverse_addr(v6, &addr), 0);
+	assert_memory_equal(addr.b, want.b, sizeof(addr.b));
+	v6[0] = 'g';
+	assert_int_equal(dns_reverse_addr(v6, &addr), -EINVAL);
+	v6[0] = '0';
+	v6[1] = '0';
+	assert_int_equal(dns_reverse_addr(v6, &addr), -EINVAL);
+	assert_int_equal(dns_reverse_addr(v6 + 2, &addr), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +395,11 @@ int main(void)
 		cmocka_unit_test(bare_header_is_believed_only_if_it_reports_an_error),
 		cmocka_unit_test(truncation_keeps_flags_and_question),
 		cmocka_unit_test(error_answer_repeats_the_question),
+		cmocka_unit_test(what_may_change_an_answer_is_not_plain),
+		cmocka_unit_test(replies_repeat_what_they_must),
+		cmocka_unit_test(a_reply_that_is_full_says_so),
+		cmocka_unit_test(names_become_labels_and_back),
+		cmocka_unit_test(reverse_names_are_read_whole),
 	};
 
 	return cmocka_run_group_tests_name("tcpstack_dns", tests, NULL, NULL);

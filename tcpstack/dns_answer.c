@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Queries that need no resolver: what policy refuses, names of our own, and
+ * IPv6 addresses for a guest without IPv6. The same over UDP and TCP.
+ */
+#include "tcpstack/dns_priv.h"
+
+/**
+ * dns_answer_servfail() - tell the guest that nobody could be asked
+ */
+void dns_answer_servfail(const uint8_t *query, const struct dns_question *q, struct dns_reply *r)
+{
+	dns_reply_begin(r, query, q, DNS_RCODE_SERVFAIL);
+	dns_reply_end(r, q);
+}
+
+/**
+ * dns_answer_here() - answer a query from what is known here
+ * @query:	as dns_query_parse() has taken it apart into @q
+ * @r:		out: the answer, under the query's own identifier, of any length
+ *
+ * The stack's thread. Return: false when a resolver must be asked
+ */
+bool dns_answer_here(struct stack *st, const uint8_t *query, const struct dns_question *q,
+		     struct dns_reply *r)
+{
+	char name[DNS_TEXT_MAX + 1];
+	enum drop_reason why;
+	bool ours;
+
+	if (dns_question_text(query, q->end, name))
+		name[0] = 0;
+	ours = hosts_have(st, name, q);
+	why = policy_question(st, name[0] ? name : NULL, ours);
+	if (why != DROP_NONE) {
+		stack_drop(st, why);
+		dns_reply_begin(r, query, q, DNS_RCODE_REFUSED);
+		dns_reply_end(r, q);
+		return true;
+	}
+	if (ours) {
+		hosts_answer(st, name, query, q, r);
+		return true;
+	}
+	/*
+	 * A guest without IPv6 is told that names have no such address (RFC 2308, 2.2:
+	 * no error, no data), so that its programs do not try what cannot work.
+	 */
+	if (q->type == DNS_TYPE_AAAA && !st->cfg.ip6) {
+		dns_reply_begin(r, query, q, DNS_RCODE_NOERROR);
+		dns_reply_end(r, q);
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of the DNS service.
+ *
+ * A query's way:  dns.c -> dns_answer.c: policy, hosts.c -> if none of them
+ * knows: dns.c asks a resolver
+ */
+#ifndef SLUICE_TCPSTACK_DNS_PRIV_H
+#define SLUICE_TCPSTACK_DNS_PRIV_H
+
+#include "tcpstack/dgram.h"
+#include "tcpstack/dns_msg.h"
+#include "tcpstack/hosts.h"
+
+/* Longest answer of a resolver. */
+#define DNS_ANSWER_MAX 65536
+
+static_assert((LIMIT_DNS_NAMES & (LIMIT_DNS_NAMES - 1)) == 0, "the hash is masked");
+
+/**
+ * struct host - one name and one of its addresses
+ * @next_name, @next_addr:	index + 1 in the chains of its name's and its address's bucket
+ * @next_free:	index + 1 of the next free record
+ * @order:	in the order in which they were added
+ */
+struct host {
+	struct dlist order;
+	uint32_t next_name, next_addr, next_free;
+	struct ipaddr addr;
+	char name[DNS_TEXT_MAX + 1];
+};
+
+/**
+ * struct hosts - what the user has us serve
+ * @touched:	records that were ever in use
+ * @free:	index + 1 of the free record to use next
+ */
+struct hosts {
+	struct dlist order;
+	uint32_t touched, used, free;
+	uint32_t by_name[LIMIT_DNS_NAMES], by_addr[LIMIT_DNS_NAMES];
+	struct host rec[LIMIT_DNS_NAMES];
+};
+
+/**
+ * struct dns - the module
+ * @d:		queries under way, each to a resolver
+ * @reply:	an answer of our own, for the length of one call
+ * @answer:	a resolver's, for the length of one call
+ */
+struct dns {
+	struct dgram d;
+	struct hosts hosts;
+	struct dns_reply reply;
+	uint8_t answer[DNS_ANSWER_MAX];
+};
+
+/* dns_answer.c: what needs no resolver */
+bool dns_answer_here(struct stack *st, const uint8_t *query, const struct dns_question *q,
+		     struct dns_reply *r);
+void dns_answer_servfail(const uint8_t *query, const struct dns_question *q, struct dns_reply *r);
+
+/* hosts.c: names of our own */
+void hosts_init(struct hosts *hs);
+bool hosts_have(const struct stack *st, const char *name, const struct dns_question *q);
+void hosts_answer(struct stack *st, const char *name, const uint8_t *query,
+		  const struct dns_question *q, struct dns_reply *r);
+
+#endif
