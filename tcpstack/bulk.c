@@ -38,7 +38,9 @@ static void pending_del(struct bulk *b, struct bulk_queue *q, struct bulk_seg *s
 	dlist_del(&seg->node);
 	q->segs--;
 	q->frames -= !seg->buf;
+	q->descs -= seg->descs;
 	b->frames -= !seg->buf;
+	b->descs -= seg->descs;
 }
 
 static void pending_free(struct bulk *b, struct bulk_queue *q, struct bulk_seg *seg)
@@ -84,6 +86,7 @@ static struct bulk_seg *arena_seg(struct bulk *b, struct bulk_queue *q, struct d
 		return NULL;
 	}
 	seg->len = seg->done = 0;
+	seg->descs = 0;
 	seg->mark = 0;
 	seg->came_ns = came_ns;
 	seg->iovcnt = 1;
@@ -171,12 +174,15 @@ enum bulk_verdict bulk_put(struct bulk *b, struct bulk_queue *q, const struct tx
 			seg->token = frame->token;
 			seg->len = len;
 			seg->done = 0;
+			seg->descs = frame->descs;
 			seg->mark = 0;
 			seg->came_ns = stack_now(b->st);
 			dlist_push_tail(&q->pending, &seg->node);
 			q->segs++;
 			q->frames++;
+			q->descs += seg->descs;
 			b->frames++;
+			b->descs += seg->descs;
 			bytes_add(b, q, len);
 			return BULK_HELD;
 		}
@@ -321,6 +327,16 @@ static bool seg_to_arena(struct bulk *b, struct bulk_queue *q, struct bulk_seg *
 	return true;
 }
 
+/**
+ * bulk_may_keep() - may @descs more of the ring's descriptors be held across cycles?
+ *
+ * A stalled host must not take the ring away from the guest's other flows (H72).
+ */
+bool bulk_may_keep(const struct bulk *b, uint32_t descs)
+{
+	return b->descs + descs <= MIN(LIMIT_TCP_HELD_ALL, b->st->caps.tx_ring / 4);
+}
+
 /* Frames behind the first @keep move to the arena while it has room. */
 static void keep_frames(struct bulk *b, struct bulk_queue *q, uint32_t keep)
 {
@@ -332,7 +348,7 @@ static void keep_frames(struct bulk *b, struct bulk_queue *q, uint32_t keep)
 
 		if (seg->buf)
 			continue;
-		if (kept < keep && b->frames <= LIMIT_TCP_HELD_ALL) {
+		if (kept < keep && bulk_may_keep(b, 0)) {
 			kept++;
 			continue;
 		}
@@ -345,7 +361,7 @@ static void keep_frames(struct bulk *b, struct bulk_queue *q, uint32_t keep)
  * bulk_park() - the socket is full: hold no more frames than the bounds allow
  *
  * The first LIMIT_TCP_HELD_FLOW frames stay where they are, as far as
- * LIMIT_TCP_HELD_ALL of the whole stack permits; the others' bytes move to the
+ * bulk_may_keep() permits for the whole stack; the others' bytes move to the
  * arena while it has room. What finds none stays held: nothing taken is dropped.
  */
 void bulk_park(struct bulk *b, struct bulk_queue *q)

@@ -44,6 +44,7 @@
  * @token:	of the frame, without @buf
  * @len:	bytes in all
  * @done:	of them, accepted by the socket
+ * @descs:	of the frame in the guest's ring, 0 with @buf
  * @mark:	stream offset behind its last byte sent by reference, 0 = none was
  * @came_ns:	when its first byte was put into the queue
  * @lent_ns:	since when it is lent
@@ -56,6 +57,7 @@ struct bulk_seg {
 	uint32_t len;
 	uint32_t done;
 	uint32_t iovcnt;
+	uint32_t descs;
 	uint64_t mark;
 	uint64_t came_ns;
 	uint64_t lent_ns;
@@ -110,7 +112,7 @@ struct bulk_loan {
  * @sent:	bytes that the socket has accepted
  * @bytes:	not accepted
  * @segs:	in @pending
- * @frames:	guest frames in @pending
+ * @frames, @descs:	guest frames in @pending, and their descriptors
  * @allowed:	engines by reference that this flow may use: bit 1 << enum bulk_engine
  * @by_ref:	of @sent, by reference
  * @fin:	the socket's sending side was shut down
@@ -126,6 +128,7 @@ struct bulk_queue {
 	uint32_t bytes;
 	uint32_t segs;
 	uint32_t frames;
+	uint32_t descs;
 	uint8_t allowed;
 	bool fin;
 	bool waiting;
@@ -192,8 +195,8 @@ struct bulk_probe {
  * @engine_priv:	their own
  * @iov:	for the length of one send
  * @lending:	loans with something lent; @idle: without, least recently used first
- * @frames:	guest frames held by all queues
- * @lent_frames, @lent_bytes:	by all loans
+ * @frames, @descs:	guest frames held by all queues, and their descriptors
+ * @lent_frames, @lent_descs, @lent_bytes:	by all loans
  * @bytes:	not accepted, all queues
  * @on_room:	a queue that was waiting should be sent from again, or its FIN sent
  */
@@ -206,7 +209,9 @@ struct bulk {
 	struct scratch *iov;
 	struct dlist lending, idle;
 	uint32_t frames;
+	uint32_t descs;
 	uint32_t lent_frames;
+	uint32_t lent_descs;
 	uint64_t lent_bytes;
 	uint64_t bytes;
 	void (*on_room)(struct bulk *b, struct bulk_queue *q);
@@ -230,6 +235,7 @@ void bulk_queue_init(struct bulk_queue *q);
 enum bulk_verdict bulk_put(struct bulk *b, struct bulk_queue *q, const struct tx_frame *frame,
 			   uint32_t off, uint32_t len, bool may_hold);
 ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offered);
+bool bulk_may_keep(const struct bulk *b, uint32_t descs);
 void bulk_park(struct bulk *b, struct bulk_queue *q);
 void bulk_own(struct bulk *b, struct bulk_queue *q);
 uint32_t bulk_held_bytes(const struct bulk_queue *q);

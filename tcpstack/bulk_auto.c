@@ -119,6 +119,17 @@ void bulk_allow(struct bulk *b, struct bulk_queue *q, const struct ipaddr *peer)
 			q->allowed &= (uint8_t) ~(1U << e);
 }
 
+/*
+ * Descriptors of the transmit ring that all loans may have: half of it, and no more
+ * than leaves room for frames on their way. Of a short ring, none.
+ */
+static uint32_t lent_descs_max(const struct bulk *b)
+{
+	uint32_t ring = b->st->caps.tx_ring;
+
+	return ring > LIMIT_TX_RING_FREE ? MIN(ring / 2, ring - LIMIT_TX_RING_FREE) : 0;
+}
+
 /* May this much more be lent by this flow, and by all? NULL, or what counts that not. (H72) */
 static struct counter *beyond_bounds(struct bulk *b, struct bulk_loan *ln)
 {
@@ -128,7 +139,8 @@ static struct counter *beyond_bounds(struct bulk *b, struct bulk_loan *ln)
 	if (ln->bytes + q->bytes > LIMIT_BULK_LENT_BYTES ||
 	    ln->segs + q->segs > LIMIT_BULK_LENT_SEGS)
 		return &n->bulk_bound;
-	if (b->lent_frames + q->segs > LIMIT_BULK_LENT_FRAMES_ALL)
+	if (b->lent_frames + q->segs > LIMIT_BULK_LENT_FRAMES_ALL ||
+	    b->lent_descs + q->descs > lent_descs_max(b))
 		return &n->bulk_crowd;
 	if (!dlist_empty(&ln->lent) &&
 	    stack_now(b->st) - bulk_seg_of(ln->lent.next)->lent_ns > LIMIT_BULK_LENT_AGE_NS)
@@ -140,13 +152,15 @@ static struct counter *beyond_bounds(struct bulk *b, struct bulk_loan *ln)
  * At the bound: is it better to wait for what is lent than to copy? The kernel
  * lets go when the peer has it, so if that takes no longer than the bound is
  * good for, or if the socket has not even sent all it was given, a copy now would
- * only make the queue longer, at the price of a copy.
+ * only make the queue longer, at the price of a copy. But what waits takes up the
+ * guest's ring, too: it must still have room for a frame of another flow.
  */
 static bool worth_waiting(struct bulk *b, struct bulk_loan *ln)
 {
 	int unsent = 0;
 
-	if (!ln->ops->notifies || dlist_empty(&ln->lent))
+	if (!ln->ops->notifies || dlist_empty(&ln->lent) ||
+	    b->descs + b->lent_descs + LIMIT_TX_RING_FREE > b->st->caps.tx_ring)
 		return false;
 	if (stack_now(b->st) - bulk_seg_of(ln->lent.next)->lent_ns <= LIMIT_BULK_WAIT_NS)
 		return true;

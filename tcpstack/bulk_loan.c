@@ -163,6 +163,7 @@ void bulk_lend(struct bulk *b, struct bulk_loan *ln, struct bulk_seg *seg)
 	ln->segs++;
 	b->lent_bytes += seg->len;
 	b->lent_frames += !seg->buf;
+	b->lent_descs += seg->descs;
 }
 
 static void release_to(struct bulk *b, struct bulk_loan *ln, uint64_t offset)
@@ -177,6 +178,7 @@ static void release_to(struct bulk *b, struct bulk_loan *ln, uint64_t offset)
 		ln->segs--;
 		b->lent_bytes -= seg->len;
 		b->lent_frames -= !seg->buf;
+		b->lent_descs -= seg->descs;
 		counter_inc(&b->st->n.bulk_released);
 		bulk_seg_free(b, seg);
 	}

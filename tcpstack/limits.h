@@ -93,9 +93,19 @@
 #define LIMIT_TCP_WINDOW_LENT	    (1U << 20)
 #define LIMIT_TCP_LINK_BYTES_PER_US 1250ULL
 
-/* Frames of the guest held across cycles; the rest of a stalled flow moves to the arena. */
+/*
+ * Frames of the guest held across cycles; the rest of a stalled flow moves to the arena.
+ * All flows': descriptors, and no more than a quarter of the ring.
+ */
 #define LIMIT_TCP_HELD_FLOW 16
-#define LIMIT_TCP_HELD_ALL  64 /* a quarter of the usual ring of 256 */
+#define LIMIT_TCP_HELD_ALL  64
+
+/*
+ * What a transmit ring needs free. Linux stops sending when a frame in as many pieces as
+ * there can be (MAX_SKB_FRAGS 17, a header, the frame's head) may not fit, INDIRECT or
+ * not; twice that, so that one may be on its way.
+ */
+#define LIMIT_TX_RING_FREE 38
 
 /*
  * How long a socket stays full before the guest's frames are copied, given back
@@ -131,7 +141,7 @@
 #define LIMIT_BULK_LENT_AGE_NS 20000000ULL
 /* What a flow at that bound waits before it copies; the bound is good for 8 Gbit/s then. */
 #define LIMIT_BULK_WAIT_NS 4000000L
-/* All flows': what a ring of 256 can do without. */
+/* All flows', where half of the ring is more. */
 #define LIMIT_BULK_LENT_FRAMES_ALL 128
 /* Flows that lend at one time. */
 #define LIMIT_BULK_LOANS 128

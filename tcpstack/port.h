@@ -65,6 +65,7 @@ struct offload {
  * @iov:	the whole frame in guest memory, @len bytes in all. The array is
  *		good during stack_input() only; the memory until tx_done().
  * @iovcnt:	its entries
+ * @descs:	descriptors of the transmit ring that it keeps until tx_done()
  * @off:	offloads, copied once and checked by the port
  * @token:	names the frame in tx_done()
  */
@@ -74,6 +75,7 @@ struct tx_frame {
 	uint32_t len;
 	const struct iovec *iov;
 	uint32_t iovcnt;
+	uint32_t descs;
 	struct offload off;
 	uint32_t token;
 };
@@ -104,6 +106,7 @@ struct rx_frame {
  * @rx_tso4, @rx_tso6:	takes TCP frames longer than the MTU (GUEST_TSO4/6)
  * @rx_uso:		takes UDP frames to be segmented (GUEST_USO4/6)
  * @rx_frame_max:	longest frame that rx_alloc() can ever grant, in bytes
+ * @tx_ring:		descriptors of the transmit ring; what we hold is missing there
  */
 struct port_caps {
 	bool rx_csum;
@@ -111,6 +114,7 @@ struct port_caps {
 	bool rx_tso6;
 	bool rx_uso;
 	uint32_t rx_frame_max;
+	uint32_t tx_ring;
 };
 
 /* Most frames that may be allocated and not yet committed. */

@@ -161,7 +161,7 @@ static enum tx_verdict payload_input(struct tcp *t, struct tcp_flow *fl, const s
 	if (len) {
 		bool may_hold = !fl->tx_blocked ||
 				(!fl->tx_stalled && fl->tx.frames < LIMIT_TCP_HELD_FLOW &&
-				 t->bulk.frames < LIMIT_TCP_HELD_ALL);
+				 bulk_may_keep(&t->bulk, pkt->frame->descs));
 
 		verdict = bulk_put(&t->bulk, &fl->tx, pkt->frame, off, len, may_hold);
 		if (verdict == BULK_FULL) {

@@ -187,6 +187,7 @@ int vnet_start(struct vnet *v, const struct vnet_start *start)
 		.rx_tso4 = vnet_has(v, VIRTIO_NET_F_GUEST_TSO4),
 		.rx_tso6 = vnet_has(v, VIRTIO_NET_F_GUEST_TSO6),
 		.rx_frame_max = rx_frame_max(v),
+		.tx_ring = v->vq[VNET_TX].size,
 	};
 	stack_port_up(v->st, &port_ops, v, &caps);
 

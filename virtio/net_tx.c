@@ -93,6 +93,7 @@ static enum vq_fault tx_chain(struct vnet *v, const struct vq_chain *c)
 	f = (struct tx_frame){
 		.head = tx->head,
 		.len = (uint32_t)c->out_len - VNET_HDR_LEN,
+		.descs = c->descs,
 		.token = token_of(v, c->head),
 	};
 	vnet_gather(iov, c->out_cnt, 0, &hdr, VNET_HDR_LEN);

@@ -86,11 +86,13 @@ struct vq_counters {
  * @iov:	@out_cnt readable entries, then @in_cnt writable ones, in the
  *		caller's array; host pointers, checked
  * @out_len, @in_len:	bytes of each part
+ * @descs:	descriptors of the queue itself that it takes up, 1 for an indirect one
  */
 struct vq_chain {
 	uint16_t head;
 	uint32_t out_cnt, in_cnt;
 	uint64_t out_len, in_len;
+	uint32_t descs;
 	struct iovec *iov;
 };
 

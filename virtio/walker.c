@@ -110,6 +110,7 @@ static int walk_chain(struct walk *w)
 		if (i >= w->entries)
 			return VQ_FAULT_DESC_INDEX;
 		d = desc_copy(&w->table[i]);
+		w->chain->descs += !w->in_table;
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			fault = enter_table(w, &d);
 			if (fault != WALK_OK)

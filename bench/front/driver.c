@@ -2,10 +2,11 @@
 /*
  * The driver's half of a split virtqueue (virtio 1.2, section 2.7).
  *
- * Theory of operation: descriptor i always names buffer slot i, so an entry is
- * one descriptor and posting it writes an address that never changes. Entries
- * are added one by one and made visible by front_vq_publish(), which kicks the
- * back-end only if it asked for that position.
+ * Theory of operation: descriptor i names buffer slot i, so an entry is one
+ * descriptor and posting it writes an address that never changes. An entry that is
+ * cut in pieces takes idle descriptors besides, whose own slots rest meanwhile.
+ * Entries are added one by one and made visible by front_vq_publish(), which kicks
+ * the back-end only if it asked for that position.
  */
 #include <stdint.h>
 #include <string.h>
@@ -13,6 +14,9 @@
 
 #include "bench/front/front.h"
 #include "src/base/base.h"
+
+/* A page: what a piece of a frame is, without indirect descriptors. */
+#define PIECE 4096U
 
 static uint16_t *avail_event_for_us(const struct front_vq *q)
 {
@@ -58,6 +62,7 @@ void front_vq_init(struct front_vq *q, uint16_t size, uint8_t *ring, uint8_t *bu
 	for (uint16_t i = 0; i < size; i++)
 		q->free[i] = (uint16_t)(size - 1 - i);
 	q->nfree = size;
+	q->pieces = 1;
 }
 
 /**
@@ -69,11 +74,50 @@ int front_vq_alloc(struct front_vq *q)
 }
 
 /**
- * front_vq_release() - buffer @id is idle again
+ * front_vq_has_room() - would any entry fit now? Linux sends no more when not
+ */
+bool front_vq_has_room(const struct front_vq *q)
+{
+	return q->nfree >= q->pieces;
+}
+
+/**
+ * front_vq_release() - buffer @id is idle again, and so is what it was chained to
  */
 void front_vq_release(struct front_vq *q, uint16_t id)
 {
-	q->free[q->nfree++] = id;
+	bool more = true;
+
+	while (more) {
+		struct vring_desc *d = &q->desc[id];
+		uint16_t next = d->next;
+
+		more = d->flags & VRING_DESC_F_NEXT;
+		d->flags = 0;
+		q->free[q->nfree++] = id;
+		id = next;
+	}
+}
+
+/* Cut the entry @id of @len bytes into pages, as far as there may be pieces. */
+static void cut(struct front_vq *q, uint16_t id, uint32_t len)
+{
+	struct vring_desc *d = &q->desc[id];
+	uint64_t at = d->addr;
+
+	for (uint16_t n = 1; n < q->pieces && len > PIECE; n++) {
+		int next = front_vq_alloc(q);
+
+		if (next < 0)
+			break;
+		d->len = PIECE;
+		d->flags |= VRING_DESC_F_NEXT;
+		d->next = (uint16_t)next;
+		len -= PIECE;
+		at += PIECE;
+		d = &q->desc[next];
+		*d = (struct vring_desc){ .addr = at, .len = len };
+	}
 }
 
 /**
@@ -87,6 +131,8 @@ void front_vq_add(struct front_vq *q, uint16_t id, uint32_t len, bool writable)
 	d->len = len;
 	d->flags = writable ? VRING_DESC_F_WRITE : 0;
 	d->next = 0;
+	if (!writable)
+		cut(q, id, len);
 	q->avail->ring[q->avail_idx & (q->size - 1)] = id;
 	q->avail_idx++;
 }

@@ -51,6 +51,8 @@ struct front_config {
  * @avail_idx:		our avail.idx, published by front_publish()
  * @kicked_idx:		avail.idx when the back-end was last told
  * @used_idx:		next used entry to look at
+ * @pieces:		most descriptors of one entry; more than 1: a page in each, as a
+ *			driver without indirect descriptors has it
  */
 struct front_vq {
 	struct vring_desc *desc;
@@ -61,6 +63,7 @@ struct front_vq {
 	uint16_t size;
 	uint16_t avail_idx, kicked_idx, used_idx;
 	uint16_t nfree;
+	uint16_t pieces;
 	uint16_t *free;
 	bool event_idx;
 	int kick_fd, call_fd;
@@ -93,6 +96,7 @@ bool front_vq_publish(struct front_vq *q);
 int front_vq_used(struct front_vq *q, uint16_t *id, uint32_t *len);
 void front_vq_release(struct front_vq *q, uint16_t id);
 bool front_vq_has_used(const struct front_vq *q);
+bool front_vq_has_room(const struct front_vq *q);
 void front_vq_calls_off(struct front_vq *q);
 bool front_vq_calls_on(struct front_vq *q);
 

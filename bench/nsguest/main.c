@@ -36,6 +36,8 @@ static const char usage[] =
 	"  --mtu BYTES         MTU of eth0, with --addr or instead of DHCP's\n"
 	"  --mac XX:XX:...     hardware address of eth0\n"
 	"  --queue-size N      entries of each queue, a power of two (256)\n"
+	"  --tx-pieces N       without indirect descriptors: a page in each, up to N a frame,\n"
+	"                      and none is sent unless N are free; Linux has up to 19 (1)\n"
 	"  --rx-buf BYTES      size of one receive buffer (4096, as Linux has it)\n"
 	"  --without LIST      do not negotiate: csum,tso,mrg,event,guest_csum,guest_tso\n"
 	"  --link SPEC         a bad link, both ways: loss=PCT,duplicate=PCT,reorder=PCT,\n"
@@ -50,6 +52,7 @@ struct options {
 	struct impair_config link;
 	uint8_t mac[6];
 	bool fixed, stats;
+	uint16_t tx_pieces;
 	int mtu;
 	struct pump_upset upset;
 	char **command;
@@ -125,6 +128,7 @@ static void parse(struct options *o, int argc, char **argv)
 		{ "mac", 1, NULL, 'h' },
 		{ "queue-size", 1, NULL, 'q' },
 		{ "rx-buf", 1, NULL, 'r' },
+		{ "tx-pieces", 1, NULL, 'p' },
 		{ "without", 1, NULL, 'w' },
 		{ "stats", 0, NULL, 't' },
 		{ "link", 1, NULL, 'l' },
@@ -166,6 +170,9 @@ static void parse(struct options *o, int argc, char **argv)
 		case 'r':
 			o->front.rx_buf = (uint32_t)strtoul(optarg, NULL, 10);
 			break;
+		case 'p':
+			o->tx_pieces = (uint16_t)strtoul(optarg, NULL, 10);
+			break;
 		case 'w':
 			parse_without(o, optarg);
 			break;
@@ -190,7 +197,8 @@ static void parse(struct options *o, int argc, char **argv)
 		}
 	}
 	o->command = argv + optind;
-	if (!o->front.socket || !o->command[0] || !is_power_of_two(o->front.queue_size)) {
+	if (!o->front.socket || !o->command[0] || !is_power_of_two(o->front.queue_size) ||
+	    o->tx_pieces < 1 || o->tx_pieces > o->front.queue_size) {
 		fputs(usage, stderr);
 		exit(125);
 	}
@@ -249,6 +257,7 @@ int main(int argc, char **argv)
 			   .tx_buf = FRONT_FRAME_MAX + 1,
 			   .wait_ms = 5000,
 			   .features = feature_bits("all") },
+		.tx_pieces = 1,
 	};
 	struct pump_stats stats = { 0 };
 	struct front f;
@@ -264,6 +273,7 @@ int main(int argc, char **argv)
 	ret = front_open(&f, &o.front);
 	if (ret < 0)
 		fail(o.front.socket, ret);
+	f.vq[FRONT_TX].pieces = o.tx_pieces;
 	ret = ns_enter();
 	if (ret < 0)
 		fail("making a namespace", ret);

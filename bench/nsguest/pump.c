@@ -60,7 +60,7 @@ static void up_deliver(void *ctx, const void *frame, uint32_t len)
 {
 	struct pump *p = ctx;
 	struct front_vq *q = &p->f->vq[FRONT_TX];
-	int id = front_vq_alloc(q);
+	int id = front_vq_has_room(q) ? front_vq_alloc(q) : -1;
 
 	if (id < 0)
 		return;
@@ -108,12 +108,10 @@ static int pump_tx(struct pump *p)
 	if (p->bad_link)
 		return pump_tx_bad(p);
 	ret = reclaim_tx(q);
-	while (ret == 0 && p->tap_readable && moved < BUDGET) {
+	while (ret == 0 && p->tap_readable && moved < BUDGET && front_vq_has_room(q)) {
 		int id = front_vq_alloc(q);
 		ssize_t n;
 
-		if (id < 0)
-			break;
 		n = read(p->tap, front_vq_buf(q, (uint16_t)id), q->buf_size);
 		if (n < 0) {
 			front_vq_release(q, (uint16_t)id);
@@ -274,7 +272,7 @@ static int watch(int ep, int fd, enum watched what, uint32_t events)
 static int sleep_until_work(struct pump *p, int ep)
 {
 	struct epoll_event ev[4];
-	bool tx_full = p->f->vq[FRONT_TX].nfree == 0;
+	bool tx_full = !front_vq_has_room(&p->f->vq[FRONT_TX]);
 	int timeout = run_link(p);
 	bool more;
 	int n;

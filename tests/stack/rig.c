@@ -43,7 +43,7 @@ static void env_random(void *ctx, void *buf, size_t len)
 void rig_config_defaults(struct rig_config *cfg)
 {
 	*cfg = (struct rig_config){
-		.caps = { .rx_csum = true, .rx_tso4 = true, .rx_tso6 = true },
+		.caps = { .rx_csum = true, .rx_tso4 = true, .rx_tso6 = true, .tx_ring = 256 },
 		.rx_buffers = 256,
 		.rx_buf_size = 4096,
 		.rx_merge = true,
@@ -200,6 +200,14 @@ uint64_t rig_now(const struct rig *r)
 uint32_t rig_held(const struct rig *r)
 {
 	return r->held;
+}
+
+/**
+ * rig_held_descs() - descriptors of the transmit ring that the held frames occupy
+ */
+uint32_t rig_held_descs(const struct rig *r)
+{
+	return r->held_descs;
 }
 
 /**

@@ -69,6 +69,7 @@
  * @rx_merge:	a frame may take several buffers; else it must fit one
  * @auto_refill: buffers return at the end of the cycle; else rig_refill()
  * @tx_pieces:	a frame from the guest is cut at random in up to so many pieces
+ * @tx_direct:	each of them takes up a descriptor (no VIRTIO_F_INDIRECT_DESC)
  * @seed:	of everything random
  */
 struct rig_config {
@@ -78,6 +79,7 @@ struct rig_config {
 	bool rx_merge;
 	bool auto_refill;
 	uint32_t tx_pieces;
+	bool tx_direct;
 	uint64_t seed;
 };
 
@@ -157,6 +159,7 @@ void rig_set_auto_refill(struct rig *r, bool on);
 void rig_refill(struct rig *r, uint32_t buffers);
 uint32_t rig_rx_free(const struct rig *r);
 uint32_t rig_held(const struct rig *r);
+uint32_t rig_held_descs(const struct rig *r);
 uint64_t rig_allocs(const struct rig *r);
 bool rig_slots_are_mapped(const struct rig *r);
 uint64_t rig_drops(struct rig *r, enum drop_reason reason);

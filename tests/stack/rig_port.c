@@ -228,6 +228,7 @@ static void port_tx_done(void *ctx, uint32_t token)
 	/* Exactly once, and only for a frame that was held. */
 	assert_int_equal(t->state, TX_IS_HELD);
 	assert_int_equal(t->gen, token / TX_FRAMES_MAX);
+	r->held_descs -= t->descs;
 	free_tx(t);
 	r->held--;
 	r->port_allocs += rig_allocs_here() - before;
@@ -285,6 +286,7 @@ enum tx_verdict rig_send(struct rig *r, const void *frame, uint32_t len, const s
 	uint8_t *head;
 
 	scatter(r, t, frame, len);
+	t->descs = r->cfg.tx_direct ? t->iovcnt : 1;
 	t->state = TX_INPUT;
 	/* Copies that die with the call: head and iovec array are good only during it. */
 	head = malloc(head_len);
@@ -298,6 +300,7 @@ enum tx_verdict rig_send(struct rig *r, const void *frame, uint32_t len, const s
 			       .len = len,
 			       .iov = iov,
 			       .iovcnt = t->iovcnt,
+			       .descs = t->descs,
 			       .token = token };
 	if (off)
 		f.off = *off;
@@ -314,6 +317,7 @@ enum tx_verdict rig_send(struct rig *r, const void *frame, uint32_t len, const s
 	} else {
 		t->state = TX_IS_HELD;
 		r->held++;
+		r->held_descs += t->descs;
 	}
 	return verdict;
 }

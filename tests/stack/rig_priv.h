@@ -18,6 +18,7 @@ struct tx_record {
 	uint16_t gen;
 	struct iovec *iov;
 	uint32_t iovcnt;
+	uint32_t descs;
 };
 
 /* An allocated rx frame that has not been committed. */
@@ -65,7 +66,7 @@ struct rig {
 	uint32_t frag_len, frag_count;
 
 	struct tx_record tx[TX_FRAMES_MAX];
-	uint32_t tx_next, held;
+	uint32_t tx_next, held, held_descs;
 
 	uint64_t stack_allocs, port_allocs;
 	bool slots_are_mallocs;

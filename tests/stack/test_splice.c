@@ -262,6 +262,61 @@ static void a_reader_that_stops_pins_little(void **state)
 	up_end(&u);
 }
 
+/*
+ * H72: a short ring without indirect descriptors. However many readers stop, there is
+ * room in it for the longest frame, or a Linux driver would stop sending altogether.
+ */
+static void a_short_ring_is_not_lent_away(void **state)
+{
+	enum { FLOWS = 6, RING = 64, LONGEST = 19 };
+	static struct rig_conn c[FLOWS];
+	uint64_t got[FLOWS] = { 0 };
+	struct rig_config cfg;
+	uint32_t most = 0;
+	int fd[FLOWS];
+	struct up u;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.stack.bulk = STACK_BULK_SPLICE;
+	cfg.caps.tx_ring = RING;
+	cfg.tx_pieces = 17;
+	cfg.tx_direct = true;
+	up_start(&u, &cfg);
+	for (uint16_t i = 0; i < FLOWS; i++) {
+		rig_conn_init(&c[i], u.r, (uint16_t)(41000 + i), u.port);
+		c[i].group = c;
+		c[i].group_size = i + 1U;
+		fd[i] = rig_conn_open(&c[i], u.lfd);
+	}
+	for (int i = 0; i < FLOWS; i++)
+		c[i].group_size = FLOWS;
+	for (int k = 0; k < 200; k++) {
+		for (int i = 0; i < FLOWS; i++)
+			rig_conn_upload(&c[i], 16 * MIB, i % 2 ? 1400 : TSO);
+		rig_cycle(u.r);
+		rig_conn_poll(c);
+		most = MAX(most, rig_held_descs(u.r));
+		assert_true(rig_held_descs(u.r) + LONGEST <= RING);
+		rig_advance(u.r, NS_PER_MS);
+	}
+	NEEDS_SPLICE(&u);
+	assert_true(most > 0);
+	for (bool all = false; !all;) {
+		all = true;
+		for (int i = 0; i < FLOWS; i++) {
+			rig_pump_read(fd[i], c[i].tx_seed, &got[i]);
+			all &= got[i] == c[i].tx_bytes;
+		}
+		rig_advance(u.r, LIMIT_BULK_POLL_MAX_NS);
+		rig_conn_poll(c);
+	}
+	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
+	for (int i = 0; i < FLOWS; i++)
+		close(fd[i]);
+	up_end(&u);
+}
+
 /* The guest's FIN: nothing stays held for a reader that has not asked for the end. */
 static void a_fin_is_not_taken_for_a_byte(void **state)
 {
@@ -522,6 +577,7 @@ int main(void)
 		cmocka_unit_test(flows_share_the_pipe_and_nothing_else),
 		cmocka_unit_test(an_ack_is_no_release),
 		cmocka_unit_test(a_reader_that_stops_pins_little),
+		cmocka_unit_test(a_short_ring_is_not_lent_away),
 		cmocka_unit_test(a_fin_is_not_taken_for_a_byte),
 		cmocka_unit_test(a_connection_closed_both_ways_may_still_be_read),
 		cmocka_unit_test(a_peer_that_resets_releases_all),

@@ -21,6 +21,7 @@
 /* An engine that takes as much as it is told, and lets go of as much as it is told. */
 static uint32_t takes;
 static uint64_t let_go;
+static uint32_t frame_descs;
 static uint32_t opens, closes, reaps, ends;
 static bool by_ref; /* the batch is offered to the engine that lends */
 static uint8_t sink[1 << 20];
@@ -127,6 +128,8 @@ static int setup(void **state)
 	memset(&fx, 0, sizeof(fx));
 	fx.st.port = &port;
 	fx.st.cfg.bulk = STACK_BULK_SPLICE; /* a batch of any size */
+	fx.st.caps.tx_ring = 256;
+	frame_descs = 1;
 	for (uint32_t i = 0; i < sizeof(fx.bytes); i++)
 		fx.bytes[i] = (uint8_t)(i * 31 + i / 251);
 	takes = opens = closes = reaps = ends = sunk = done_count = 0;
@@ -153,8 +156,8 @@ static int teardown(void **state)
 	leaks = arena_leaks(fx.arena);
 	arena_free(fx.arena);
 	loop_free(fx.st.loop);
-	return leaks == 0 && fx.b.bytes == 0 && fx.b.frames == 0 && fx.b.lent_bytes == 0 &&
-			       fx.b.lent_frames == 0
+	return leaks == 0 && fx.b.bytes == 0 && fx.b.frames == 0 && fx.b.descs == 0 &&
+			       fx.b.lent_bytes == 0 && fx.b.lent_frames == 0 && fx.b.lent_descs == 0
 		       ? 0
 		       : -1;
 }
@@ -164,7 +167,9 @@ static enum bulk_verdict put(uint32_t len, uint32_t pieces, bool may_hold)
 {
 	struct iovec iov[64];
 	uint32_t at = 0;
-	struct tx_frame f = { .len = len, .iov = iov, .iovcnt = pieces, .token = fx.put };
+	struct tx_frame f = {
+		.len = len, .iov = iov, .iovcnt = pieces, .descs = frame_descs, .token = fx.put
+	};
 	enum bulk_verdict v;
 
 	for (uint32_t i = 0; i < pieces; i++) {
@@ -236,9 +241,9 @@ static void parking_keeps_what_is_lent(void **state)
 	for (int i = 0; i < 30; i++)
 		assert_int_equal(put(1000, 2, true), BULK_HELD);
 	send_all(1300);
-	fx.b.frames += LIMIT_TCP_HELD_ALL; /* as if other flows held so many */
+	fx.b.descs += LIMIT_TCP_HELD_ALL; /* as if other flows held so many */
 	bulk_park(&fx.b, &fx.q);
-	fx.b.frames -= LIMIT_TCP_HELD_ALL;
+	fx.b.descs -= LIMIT_TCP_HELD_ALL;
 	assert_int_equal(fx.q.frames, 0);
 	assert_int_equal(fx.b.lent_frames, 2);
 	assert_int_equal(done_count, 28);
@@ -281,6 +286,43 @@ static void past_its_bounds_a_flow_copies(void **state)
 	send_all(16 * 1024); /* nothing has been let go for too long */
 	assert_int_equal(fx.b.lent_frames, lent + 1);
 	assert_memory_equal(sink, fx.bytes, sunk);
+}
+
+/* H72: a ring without INDIRECT holds few frames; it is neither lent nor parked away. */
+static void a_short_ring_stays_the_guests(void **state)
+{
+	static const struct {
+		uint32_t ring, lent, kept;
+	} cases[] = { { 256, 128, 64 }, { 64, 26, 16 }, { 32, 0, 8 }, { 2, 0, 0 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint32_t batches = 0;
+
+		fx.st.caps.tx_ring = cases[i].ring;
+		frame_descs = 5;
+		by_ref = true;
+		for (; batches < 40; batches++) {
+			assert_int_equal(put(1024, 4, true), BULK_HELD);
+			send_all(1024);
+			assert_true(fx.b.lent_descs <= cases[i].lent);
+		}
+		assert_int_equal(fx.b.lent_frames, cases[i].lent / 5);
+		assert_int_equal(done_count, batches - cases[i].lent / 5);
+		frame_descs = 3;
+		for (int k = 0; k < 30; k++)
+			assert_int_equal(put(1024, 4, true), BULK_HELD);
+		bulk_park(&fx.b, &fx.q);
+		assert_true(fx.b.descs <= cases[i].kept);
+		assert_int_equal(fx.q.frames, MIN(cases[i].kept / 3, LIMIT_TCP_HELD_FLOW));
+		by_ref = false;
+		let_go = fx.put;
+		send_all(30 * 1024);
+		assert_memory_equal(sink, fx.bytes, sunk);
+		if (bulk_end(&fx.b, &fx.q, dup(0)))
+			bulk_abandon(&fx.b);
+		assert_int_equal(teardown(state), 0);
+		assert_int_equal(setup(state), 0);
+	}
 }
 
 /* Old loans are asked after seldom, and never forgotten. */
@@ -470,6 +512,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(accepted_is_not_released, setup, teardown),
 		cmocka_unit_test_setup_teardown(parking_keeps_what_is_lent, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_short_ring_stays_the_guests, setup, teardown),
 		cmocka_unit_test_setup_teardown(past_its_bounds_a_flow_copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_stopped_reader_is_asked_seldom, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_loan_outlives_its_flow, setup, teardown),

@@ -9,6 +9,7 @@ static void features_decide_what_the_stack_may_send(void **state)
 	(void)state;
 	assert_true(r->st.caps.rx_csum && r->st.caps.rx_tso4 && r->st.caps.rx_tso6);
 	assert_int_equal(r->st.caps.rx_frame_max, PORT_FRAME_MAX);
+	assert_int_equal(r->st.caps.tx_ring, QSIZE);
 	end(r);
 	r = begin(VDRIVER_RING_FEATURES);
 	assert_false(r->st.caps.rx_csum || r->st.caps.rx_tso4 || r->st.caps.rx_tso6);

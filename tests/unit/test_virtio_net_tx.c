@@ -28,6 +28,7 @@ static void frames_arrive_whole_in_any_layout(void **state)
 		vnet_publish(r->v);
 		assert_int_equal(r->st.nseen, 1);
 		expect_frame(&r->st.seen[0], 300);
+		assert_int_equal(r->st.seen[0].descs, i % 2 ? 1 : n);
 		assert_int_equal(r->st.seen[0].off.gso, GSO_NONE);
 		assert_false(r->st.seen[0].off.needs_csum);
 		expect_used(&r->tx, head, 0);

@@ -30,7 +30,7 @@ static const struct vnet_config net_cfg = { { 0x52, 0x54, 0, 1, 2, 3 }, 1500 };
 #define SEEN_MAX 1024
 
 struct seen {
-	uint32_t len, token;
+	uint32_t len, token, descs;
 	struct offload off;
 	uint8_t *bytes;
 };
@@ -78,7 +78,7 @@ enum tx_verdict stack_input(struct stack *st, const struct tx_frame *f)
 
 	assert_int_equal(f->head_len, MIN(f->len, (uint32_t)PORT_HEAD_MAX));
 	free(s->bytes);
-	*s = (struct seen){ f->len, f->token, f->off, malloc(f->len) };
+	*s = (struct seen){ f->len, f->token, f->descs, f->off, malloc(f->len) };
 	for (uint32_t i = 0; i < f->iovcnt; i++) {
 		assert_true(range_ok(at, f->iov[i].iov_len, f->len));
 		memcpy(s->bytes + at, f->iov[i].iov_base, f->iov[i].iov_len);
