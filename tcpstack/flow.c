@@ -18,6 +18,8 @@
 #include "tcpstack/flow.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "src/base/base.h"
@@ -273,4 +275,56 @@ void flow_touch(struct flow_table *t, struct flow *f, uint64_t now_ns)
 	f->used_ns = now_ns;
 	dlist_del(&f->age);
 	dlist_push_tail(&t->by_age, &f->age);
+}
+
+static const char *const proto_names[] = {
+	[FLOW_TCP] = "tcp",
+	[FLOW_UDP] = "udp",
+	[FLOW_PING] = "icmp",
+};
+
+static_assert(ARRAY_SIZE(proto_names) == FLOW_PROTOS, "a name for each protocol");
+
+/**
+ * flow_proto_name() - the name of @proto in lower case; any thread
+ */
+const char *flow_proto_name(enum flow_proto proto)
+{
+	return proto < FLOW_PROTOS ? proto_names[proto] : "unknown";
+}
+
+/**
+ * flow_name() - what people and programs call a flow: "tcp-3.1"; any thread
+ *
+ * Index and generation: unlike the addresses, no later flow has the same.
+ * Return: @buf
+ */
+const char *flow_name(enum flow_proto proto, struct flow_id id, char buf[FLOW_NAME_STRLEN])
+{
+	snprintf(buf, FLOW_NAME_STRLEN, "%s-%u.%u", flow_proto_name(proto), id.index,
+		 id.gen & TOKEN_GEN_MASK);
+	return buf;
+}
+
+/**
+ * flow_name_parse() - the flow that flow_name() calls @text; any thread
+ *
+ * Return: 0, or -EINVAL when no flow is called so
+ */
+int flow_name_parse(const char *text, enum flow_proto *proto, struct flow_id *id)
+{
+	char again[FLOW_NAME_STRLEN];
+
+	for (int p = 0; p < FLOW_PROTOS; p++) {
+		size_t len = strlen(proto_names[p]);
+
+		if (strncmp(text, proto_names[p], len) != 0 ||
+		    sscanf(text + len, "-%10u.%8u", &id->index, &id->gen) != 2)
+			continue;
+		*proto = (enum flow_proto)p;
+		/* Neither signs nor zeros nor anything behind it. */
+		if (strcmp(flow_name(*proto, *id, again), text) == 0)
+			return 0;
+	}
+	return -EINVAL;
 }

@@ -33,6 +33,12 @@ struct flow_id {
 	uint32_t gen;
 };
 
+/* Protocols whose flows are shown. */
+enum flow_proto { FLOW_TCP, FLOW_UDP, FLOW_PING, FLOW_PROTOS };
+
+/* "icmp-4294967295.16777215" and its end. */
+#define FLOW_NAME_STRLEN 25
+
 /**
  * struct flow - the first member of every protocol's flow record
  * @id:		own handle
@@ -98,6 +104,9 @@ struct flow *flow_at(const struct flow_table *t, uint32_t index);
 struct flow *flow_next(const struct flow_table *t, const struct flow *after);
 uint32_t flow_table_trim(struct flow_table *t);
 void flow_touch(struct flow_table *t, struct flow *f, uint64_t now_ns);
+const char *flow_proto_name(enum flow_proto proto);
+const char *flow_name(enum flow_proto proto, struct flow_id id, char buf[FLOW_NAME_STRLEN]);
+int flow_name_parse(const char *text, enum flow_proto *proto, struct flow_id *id);
 
 static inline uint64_t flow_token(const struct flow *f, enum token_kind kind)
 {

@@ -14,14 +14,6 @@
 #include "tcpstack/tcp.h"
 #include "tcpstack/udp_priv.h"
 
-static const char *const proto_names[] = {
-	[FLOW_TCP] = "tcp",
-	[FLOW_UDP] = "udp",
-	[FLOW_PING] = "icmp",
-};
-
-static_assert(ARRAY_SIZE(proto_names) == FLOW_PROTOS, "a name for each protocol");
-
 static const struct {
 	const char *name, *text;
 } stalls[] = {
@@ -31,14 +23,6 @@ static const struct {
 };
 
 static_assert(ARRAY_SIZE(stalls) == STALL_COUNT, "a name for each reason");
-
-/**
- * flow_proto_name() - the name of @proto in lower case; any thread
- */
-const char *flow_proto_name(enum flow_proto proto)
-{
-	return proto < FLOW_PROTOS ? proto_names[proto] : "unknown";
-}
 
 /**
  * flow_stall_name() - the stable name of @stall; any thread

@@ -12,8 +12,6 @@
 #include "tcpstack/flow.h"
 #include "tcpstack/stack.h"
 
-enum flow_proto { FLOW_TCP, FLOW_UDP, FLOW_PING, FLOW_PROTOS };
-
 /*
  * Why no byte of a flow moves just now; the names are stable. The first that
  * holds is given, so what is nearer to a fault stands higher.
@@ -99,7 +97,6 @@ struct stack_info {
 uint32_t stack_snap_flows(const struct stack *st, struct flow_cursor *at, struct flow_snap *out,
 			  uint32_t max);
 void stack_get_info(const struct stack *st, struct stack_info *out);
-const char *flow_proto_name(enum flow_proto proto);
 const char *flow_stall_name(enum flow_stall stall);
 const char *flow_stall_text(enum flow_stall stall);
 

@@ -185,6 +185,8 @@ static void unreachable(struct tcp *t, const struct tcp_flow *fl, uint8_t code)
 /* connect() failed with @err: the guest is told what the host was told (H39, H40). */
 static void connect_failed(struct tcp *t, struct tcp_flow *fl, int err)
 {
+	char name[FLOW_NAME_STRLEN];
+
 	counter_inc(&t->st->n.tcp_refused);
 	switch (err) {
 	case ECONNREFUSED:
@@ -205,7 +207,8 @@ static void connect_failed(struct tcp *t, struct tcp_flow *fl, int err)
 		break;
 	default:
 		stack_drop(t->st, DROP_SOCKET_ERROR);
-		log_limited(LOG_WARN, "tcp", "connect: %s", strerror(err));
+		log_limited_flow(LOG_WARN, "tcp", flow_name(FLOW_TCP, fl->f.id, name),
+				 "connect: %s", strerror(err));
 	}
 	tcp_abort(t, fl, true);
 }

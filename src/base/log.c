@@ -3,7 +3,10 @@
  * Log lines and the end of the program by a bug of our own.
  *
  * Theory of operation: a line is built in a buffer on the stack and leaves by
- * one write(2), so lines of different threads do not mix and no lock is held.
+ * one write(2), so lines of different threads do not mix and no lock is held. As
+ * JSON it is an object with the members time, level, subsystem, flow (where there
+ * is one), msg and withheld (where a limit kept lines back); the message is cut, if
+ * need be, before it is escaped, so that the object is always whole.
  * A short or failed write is ignored: losing a log line must never stop a
  * worker. Rate limits count per call site in a fixed interval and say, in the
  * first line that passes again, how many were withheld.
@@ -18,13 +21,21 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "src/base/jsontext.h"
+#include "src/base/utc.h"
+
 _Atomic int log_threshold = LOG_WARN;
 
 static _Atomic int log_fd = STDERR_FILENO;
+static _Atomic int the_format = LOG_TEXT;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
 static_assert(ARRAY_SIZE(level_names) == LOG_LEVELS, "a name for each level");
+
+static const char *const format_names[] = { "text", "json" };
+
+static_assert(ARRAY_SIZE(format_names) == LOG_FORMATS, "a name for each format");
 
 /**
  * log_set_level() - show lines of @level and graver ones; any thread
@@ -59,31 +70,126 @@ void log_set_fd(int fd)
 }
 
 /**
+ * log_set_format() - how later lines are written; any thread
+ */
+void log_set_format(enum log_format format)
+{
+	atomic_store_explicit(&the_format, (int)format, memory_order_relaxed);
+}
+
+/**
+ * log_format() - how lines are written; any thread
+ */
+enum log_format log_format(void)
+{
+	return (enum log_format)atomic_load_explicit(&the_format, memory_order_relaxed);
+}
+
+/**
+ * log_format_parse() - format by its name (text, json)
+ *
+ * Return: 0, or -EINVAL with @format untouched
+ */
+int log_format_parse(const char *name, enum log_format *format)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(format_names); i++) {
+		if (strcmp(name, format_names[i]) == 0) {
+			*format = (enum log_format)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *log_format_name(enum log_format format)
+{
+	return format_names[format];
+}
+
+/* Fill @line but for its newline; bytes. @line has room for it and a terminator. */
+static size_t text_line(char *line, enum log_level level, const char *part,
+			const struct log_about *about, const char *msg)
+{
+	char withheld[48] = "";
+	int n, room;
+
+	if (about->withheld)
+		snprintf(withheld, sizeof(withheld), " (%u like it withheld)", about->withheld);
+	n = snprintf(line, LOG_LINE_MAX, "sluice: %s: %.40s: %s%s", level_names[level], part,
+		     about->flow ? about->flow : "", about->flow ? ": " : "");
+	BUG_ON(n < 0 || (size_t)n >= LOG_LINE_MAX / 2);
+	room = LOG_LINE_MAX - 1 - n - (int)strlen(withheld);
+	n += snprintf(line + n, LOG_JSON_MAX - (size_t)n, "%.*s%s", room, msg, withheld);
+	return (size_t)n;
+}
+
+static size_t json_line(char *line, enum log_level level, const char *part,
+			const struct log_about *about, const char *msg)
+{
+	char tail[48], utc[UTC_STRLEN];
+	int n, t = 0;
+
+	n = snprintf(line, LOG_JSON_MAX,
+		     "{\"time\":\"%s\",\"level\":\"%s\",\"subsystem\":\"%.40s\"",
+		     utc_format(utc_now_ns(), utc), level_names[level], part);
+	if (about->flow)
+		n += snprintf(line + n, LOG_JSON_MAX - (size_t)n, ",\"flow\":\"%.40s\"",
+			      about->flow);
+	n += snprintf(line + n, LOG_JSON_MAX - (size_t)n, ",\"msg\":\"");
+	BUG_ON(n < 0 || (size_t)n >= LOG_JSON_MAX / 2);
+	if (about->withheld)
+		t = snprintf(tail, sizeof(tail), "\",\"withheld\":%u}", about->withheld);
+	else
+		t = snprintf(tail, sizeof(tail), "\"}");
+	n += (int)json_text(line + n, LOG_JSON_MAX - 1 - (size_t)n - (size_t)t, msg, strlen(msg));
+	memcpy(line + n, tail, (size_t)t);
+	return (size_t)n + (size_t)t;
+}
+
+static void write_line(enum log_level level, const char *part, const struct log_about *about,
+		       const char *fmt, va_list ap)
+{
+	char msg[LOG_LINE_MAX], line[LOG_JSON_MAX];
+	int saved_errno = errno;
+	ssize_t ignored;
+	size_t n;
+
+	if (vsnprintf(msg, sizeof(msg), fmt, ap) < 0)
+		msg[0] = 0;
+	n = (log_format() == LOG_JSON ? json_line : text_line)(line, level, part, about, msg);
+	line[n++] = '\n';
+	ignored = write(atomic_load_explicit(&log_fd, memory_order_relaxed), line, n);
+	(void)ignored;
+	errno = saved_errno;
+}
+
+/**
  * log_line() - write one line whatever the threshold; any thread
  * @level:	printed as a word
  * @part:	which part of the program speaks
  */
 void log_line(enum log_level level, const char *part, const char *fmt, ...)
 {
-	char line[LOG_LINE_MAX];
-	int saved_errno = errno;
+	static const struct log_about nothing;
 	va_list ap;
-	int n, m;
 
-	n = snprintf(line, sizeof(line), "sluice: %s: %s: ", level_names[level], part);
-	BUG_ON(n < 0 || (size_t)n >= sizeof(line));
 	va_start(ap, fmt);
-	m = vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+	write_line(level, part, &nothing, fmt, ap);
 	va_end(ap);
-	if (m > 0)
-		n += m;
-	if ((size_t)n > sizeof(line) - 2)
-		n = sizeof(line) - 2;
-	line[n++] = '\n';
-	ssize_t ignored = write(atomic_load_explicit(&log_fd, memory_order_relaxed), line,
-				(size_t)n);
-	(void)ignored;
-	errno = saved_errno;
+}
+
+/**
+ * log_line_about() - log_line() with more to say
+ * @about:	its texts are literals or names of ours, and so need no escape
+ */
+void log_line_about(enum log_level level, const char *part, const struct log_about *about,
+		    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	write_line(level, part, about, fmt, ap);
+	va_end(ap);
 }
 
 /**

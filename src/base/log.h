@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Log lines on standard error (or a given fd): one write(2) a line, a level, a
- * part ("net", "kvm"), and rate-limited forms for whatever a guest can cause.
+ * part ("net", "kvm"), and rate-limited forms for whatever a guest can cause. A line
+ * is text for people, or an object of JSON for programs.
  *
  * A line is formatted on the caller's stack; no allocation, no lock.
  */
@@ -15,8 +16,11 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVELS };
 
+enum log_format { LOG_TEXT, LOG_JSON, LOG_FORMATS };
+
 /* Longest line in bytes, newline included; what is longer is cut. */
 #define LOG_LINE_MAX 512
+#define LOG_JSON_MAX 1024
 
 extern _Atomic int log_threshold;
 
@@ -36,11 +40,27 @@ struct log_limit {
 	_Atomic uint32_t muted;
 };
 
+/**
+ * struct log_about - what a line says beside its words
+ * @flow:	the flow that it is about, as `ctl flows` names it; NULL = none
+ * @withheld:	lines like it that a limit has kept back before it
+ */
+struct log_about {
+	const char *flow;
+	uint32_t withheld;
+};
+
 /* log.c */
 void log_set_level(enum log_level level);
+void log_set_format(enum log_format format);
+enum log_format log_format(void);
+int log_format_parse(const char *name, enum log_format *format);
+const char *log_format_name(enum log_format format);
 int log_level_parse(const char *name, enum log_level *level);
 void log_set_fd(int fd);
 void log_line(enum log_level level, const char *part, const char *fmt, ...) PRINTF(3, 4);
+void log_line_about(enum log_level level, const char *part, const struct log_about *about,
+		    const char *fmt, ...) PRINTF(4, 5);
 bool log_limit_pass(struct log_limit *limit, uint32_t *muted);
 
 /* Free when off: the arguments are not evaluated below the threshold. */
@@ -56,16 +76,22 @@ bool log_limit_pass(struct log_limit *limit, uint32_t *muted);
 #define log_info(part, ...)  LOG(LOG_INFO, part, __VA_ARGS__)
 #define log_debug(part, ...) LOG(LOG_DEBUG, part, __VA_ARGS__)
 
-/* For anything that a guest or a peer can trigger as often as it likes. */
-#define log_limited(level, part, fmt, ...)                                                        \
+/*
+ * For anything that a guest or a peer can trigger as often as it likes. @flow is
+ * evaluated only when the line passes.
+ */
+#define log_limited_flow(level, part, flow_, ...)                                                 \
 	do {                                                                                      \
 		static struct log_limit limit_;                                                   \
-		uint32_t muted_;                                                                  \
+		struct log_about about_ = { .flow = NULL };                                       \
 		if ((int)(level) <= atomic_load_explicit(&log_threshold, memory_order_relaxed) && \
-		    log_limit_pass(&limit_, &muted_))                                             \
-			log_line((level), (part), fmt " (%u like it withheld)", ##__VA_ARGS__,    \
-				 muted_);                                                         \
+		    log_limit_pass(&limit_, &about_.withheld)) {                                  \
+			about_.flow = (flow_);                                                    \
+			log_line_about((level), (part), &about_, __VA_ARGS__);                    \
+		}                                                                                 \
 	} while (0)
+
+#define log_limited(level, part, ...) log_limited_flow(level, part, NULL, __VA_ARGS__)
 
 #define log_once(level, part, ...)                                                 \
 	do {                                                                       \

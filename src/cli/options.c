@@ -15,12 +15,15 @@ static const char *const log_levels[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL
 };
 
+static const char *const log_formats[] = { [LOG_TEXT] = "text", [LOG_JSON] = "json", NULL };
+
 static const char *const profiles[] = {
 	[POLICY_OPEN] = "open", [POLICY_MONITORED] = "monitored", [POLICY_ALLOWLIST] = "allowlist",
 	[POLICY_NONE] = "none", [POLICY_PROFILES] = NULL,
 };
 
 static_assert(ARRAY_SIZE(log_levels) == LOG_LEVELS + 1, "a word for each level");
+static_assert(ARRAY_SIZE(log_formats) == LOG_FORMATS + 1, "a word for each format");
 
 static const char *const bulk_words[] = {
 	[STACK_BULK_AUTO] = "auto",	    [STACK_BULK_COPY] = "copy",
@@ -150,6 +153,8 @@ const struct option_def option_table[] = {
 	  FIELD(alloc_report), 0, 0, NULL },
 	{ "log-level", "LEVEL", "log.level", "what is worth a line", BOTH, OPT_WORD,
 	  FIELD(log_level), 0, 0, log_levels },
+	{ "log-format", "FORMAT", "log.format", "lines for people, or an object of JSON each", BOTH,
+	  OPT_WORD, FIELD(log_format), 0, 0, log_formats },
 	{ "control", "PATH", "control.socket", "Unix socket to listen on for `sluice ctl`", BOTH,
 	  OPT_STRING, FIELD(control), 0, 0, NULL },
 	{ "force", NULL, "force", "run even where KVM cannot be expected to boot Linux", RUN,

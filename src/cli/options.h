@@ -45,6 +45,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @timeout:		seconds, 0 = none
  * @stats:		NULL = none, "" = a table on standard error, else a file for JSON
  * @alloc_report:	the same for what --alloc-report tells, always as text
+ * @log_level, @log_format:	enum log_level, enum log_format
  * @force:		run though this host's KVM cannot be expected to work
  * @help:		--help was given: nothing else counts
  * @socket:		of vhost-user: where the front-end connects
@@ -72,7 +73,7 @@ struct run_options {
 	uint32_t timeout;
 	const char *stats;
 	const char *alloc_report;
-	uint32_t log_level;
+	uint32_t log_level, log_format;
 	bool hugepages;
 	bool force;
 	bool help;

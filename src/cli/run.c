@@ -496,6 +496,7 @@ int run_main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	log_set_level((enum log_level)o.log_level);
+	log_set_format((enum log_format)o.log_format);
 	status = run(&o, start_ns);
 	run_options_free(&o);
 	return status;

@@ -293,6 +293,7 @@ int vhost_main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	log_set_level((enum log_level)o.log_level);
+	log_set_format((enum log_format)o.log_format);
 	s.o = &o;
 	s.start_ns = clock_now_ns();
 	ret = start(&s, why, sizeof(why));

@@ -91,16 +91,15 @@ static json_int_t ms(uint64_t ns)
 
 static json_t *flow_json(const struct flow_snap *f)
 {
-	char id[32];
+	char id[FLOW_NAME_STRLEN];
 	json_t *j;
 
-	snprintf(id, sizeof(id), "%s-%u.%u", flow_proto_name(f->proto), f->id.index, f->id.gen);
-	j = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:b,s:I,s:I,s:I,s:I,s:s}", "id", id, "proto",
-		      flow_proto_name(f->proto), "state", f->state, "guest", ep_json(&f->guest),
-		      "remote", ep_json(&f->remote), "host", ep_json(&f->host), "inbound",
-		      (int)f->inbound, "age_ms", ms(f->age_ns), "idle_ms", ms(f->idle_ns),
-		      "tx_bytes", (json_int_t)f->tx_bytes, "rx_bytes", (json_int_t)f->rx_bytes,
-		      "stall", flow_stall_name(f->stall));
+	j = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:b,s:I,s:I,s:I,s:I,s:s}", "id",
+		      flow_name(f->proto, f->id, id), "proto", flow_proto_name(f->proto), "state",
+		      f->state, "guest", ep_json(&f->guest), "remote", ep_json(&f->remote), "host",
+		      ep_json(&f->host), "inbound", (int)f->inbound, "age_ms", ms(f->age_ns),
+		      "idle_ms", ms(f->idle_ns), "tx_bytes", (json_int_t)f->tx_bytes, "rx_bytes",
+		      (json_int_t)f->rx_bytes, "stall", flow_stall_name(f->stall));
 	if (f->proto != FLOW_TCP)
 		return j;
 	json_object_set_new(j, "engine", json_string(f->engine));

@@ -135,6 +135,20 @@ static int do_log_level(struct ctl_request *r)
 	return 0;
 }
 
+static int do_log_format(struct ctl_request *r)
+{
+	const char *name = ctl_arg_string(r, "format");
+	enum log_format format;
+
+	if (json_object_get(r->args, "format")) {
+		if (!name || log_format_parse(name, &format) < 0)
+			return ctl_fail(r, -EINVAL, "format: neither text nor json");
+		log_set_format(format);
+	}
+	r->result = json_pack("{s:s}", "format", log_format_name(log_format()));
+	return 0;
+}
+
 static int do_shutdown(struct ctl_request *r)
 {
 	const struct control_config *cfg = control_cfg(r->c);
@@ -204,6 +218,10 @@ const struct ctl_command ctl_status_commands[] = {
 	  .help = "show or change what is worth a line",
 	  .params = { { .name = "level", .help = "error, warn, info or debug" } },
 	  .handler = do_log_level },
+	{ .name = "log format",
+	  .help = "show or change how lines are written",
+	  .params = { { .name = "format", .help = "text, or json: one object a line" } },
+	  .handler = do_log_format },
 	{ .name = "shutdown", .help = "end the program in order", .handler = do_shutdown },
 	{ .name = "help",
 	  .help = "all commands with their arguments",

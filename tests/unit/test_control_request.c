@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "src/base/log.h"
+
 static struct ctlrig rig;
 
 static int begin(void **state)
@@ -169,6 +171,21 @@ static void log_level_is_shown_and_changed(void **state)
 	json_decref(result_of("{\"cmd\":\"log level\",\"args\":[\"warn\"]}"));
 }
 
+static void log_format_is_shown_and_changed(void **state)
+{
+	json_t *s = result_of("{\"cmd\":\"log format\",\"args\":[\"json\"]}");
+
+	(void)state;
+	json_decref(s);
+	assert_int_equal(log_format(), LOG_JSON);
+	s = result_of("{\"cmd\":\"log format\"}");
+	assert_string_equal(json_string_value(json_object_get(s, "format")), "json");
+	json_decref(s);
+	refused("{\"cmd\":\"log format\",\"args\":[\"xml\"]}", "bad-argument", "format:");
+	json_decref(result_of("{\"cmd\":\"log format\",\"args\":[\"text\"]}"));
+	assert_int_equal(log_format(), LOG_TEXT);
+}
+
 static void shutdown_asks_the_program(void **state)
 {
 	(void)state;
@@ -248,6 +265,7 @@ int main(void)
 		cmocka_unit_test(status_tells_what_runs),
 		cmocka_unit_test(status_tells_of_engines_and_the_oracle),
 		cmocka_unit_test(log_level_is_shown_and_changed),
+		cmocka_unit_test(log_format_is_shown_and_changed),
 		cmocka_unit_test(shutdown_asks_the_program),
 		cmocka_unit_test(every_command_is_in_help),
 		cmocka_unit_test(limits_are_shown_and_changed),

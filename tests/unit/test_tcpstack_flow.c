@@ -250,6 +250,33 @@ static void random_operations_agree_with_the_model(void **state)
 	flow_table_fini(&t);
 }
 
+static void names_lead_back_to_flows_and_nothing_else_does(void **state)
+{
+	static const char *const none[] = {
+		"",	     "tcp",	 "tcp-",	   "tcp-1",
+		"tcp-1.",    "tcp-1.2x", "tcp-01.2",	   "tcp-1.02",
+		"tcp--1.2",  "tcp- 1.2", "tcp-1.2 ",	   "dns-1.2",
+		"TCP-1.2",   "tcp-+1.2", "tcp-1.16777216", "tcp-4294967296.1",
+		"tcp-1.2.3",
+	};
+	char name[FLOW_NAME_STRLEN];
+	enum flow_proto proto;
+	struct flow_id id;
+
+	(void)state;
+	for (int p = 0; p < FLOW_PROTOS; p++) {
+		flow_name((enum flow_proto)p, (struct flow_id){ UINT32_MAX, TOKEN_GEN_MASK }, name);
+		assert_int_equal(flow_name_parse(name, &proto, &id), 0);
+		assert_int_equal(proto, p);
+		assert_true(id.index == UINT32_MAX && id.gen == TOKEN_GEN_MASK);
+	}
+	assert_string_equal(name, "icmp-4294967295.16777215");
+	assert_int_equal(strlen(name), FLOW_NAME_STRLEN - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		if (flow_name_parse(none[i], &proto, &id) == 0)
+			fail_msg("\"%s\" is taken for a flow", none[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +287,7 @@ int main(void)
 		cmocka_unit_test(records_are_zeroed_and_reused_last_in_first_out),
 		cmocka_unit_test(bad_sizes_are_refused),
 		cmocka_unit_test(random_operations_agree_with_the_model),
+		cmocka_unit_test(names_lead_back_to_flows_and_nothing_else_does),
 	};
 
 	return cmocka_run_group_tests_name("flow", tests, NULL, NULL);
