@@ -122,6 +122,20 @@ VHOST_RIG := $(call obj_of,$(filter-out tests/vhost/test_%.c,$(VHOST_SRC)) $(cal
 $(B)/tests/vhost/test_%: $(B)/tests/vhost/test_%.o $(VHOST_RIG) $(libs_virtio)
 	$(call link,$^,-lcmocka $(LDLIBS))
 
+# tests/fuzz: fuzz_X.c is a target and corpus/X its seeds; tests/fuzz/fuzz.h says how.
+# One line for each target: what it is linked with.
+fuzz_ctl = $(libs_control)
+
+FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_REPLAY := $(FUZZ_NAMES:%=$(B)/tests/fuzz/replay_%)
+FUZZ_BIN    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz_%)
+FUZZ_RIG    := $(call obj_of,tests/fuzz/common.c tests/stack/own_network.c)
+
+$(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(FUZZ_RIG) $$(fuzz_$$*)
+	$(call link,$^,$(LDLIBS) -ljansson)
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(FUZZ_RIG) $$(fuzz_$$*)
+	$(call link,$^,$(LDLIBS) -ljansson -fsanitize=fuzzer)
+
 # --- programs for the guest and for load, static --------------------------
 # They run inside guests of any distribution, so they need no library there.
 LOAD := $(B)/load
@@ -168,7 +182,7 @@ $(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
 # --- what people call -----------------------------------------------------
 .PHONY: all demo check check-long unit stack vhost vhost-fast e2e asan tsan lint format guest install uninstall clean help
 
-FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN)
+FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN) $(FUZZ_REPLAY)
 
 all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST)	## build the program and its tools
 
@@ -190,6 +204,10 @@ stack: $(STACK_BIN)	## run the stack rig: frames in, real sockets out
 vhost-fast: $(VHOST_BIN)
 	$(Q)tests/run $(VHOST_BIN)
 
+.PHONY: fuzz fuzz-replay fuzz-run
+fuzz-replay: $(FUZZ_REPLAY)	## run each fuzz target over its seeds and mutations of them
+	$(Q)tests/run $(FUZZ_REPLAY)
+
 vhost: all $(VHOST_BIN) $(GUEST)	## run vhost-user sessions, and guests behind the back-end
 	$(Q)BUILD=$(B) tests/run --timeout 600 $(VHOST_BIN) tests/vhost/run
 
@@ -200,8 +218,9 @@ guest: $(GUEST)		## fetch a Debian kernel and build the guest image
 
 # The sanitizers are other builds of the same tests, so make calls itself once
 # with another object directory.
-asan:			## unit, stack and vhost-user tests under AddressSanitizer and UBSan
-	$(Q)$(MAKE) --no-print-directory B=$(B)/asan CC=clang SAN=address,undefined unit stack vhost-fast
+asan:			## unit, stack, vhost-user and fuzz tests under AddressSanitizer and UBSan
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan CC=clang SAN=address,undefined \
+		unit stack vhost-fast fuzz-replay
 
 tsan:			## the threaded tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan CC=clang SAN=thread tsan-tests
@@ -209,6 +228,21 @@ tsan:			## the threaded tests under ThreadSanitizer
 .PHONY: tsan-tests
 tsan-tests: $(filter %_worker,$(UNIT_BIN))
 	$(Q)tests/run $^
+
+# New inputs are kept in $(B)/fuzz/corpus; one that shows a fault belongs, made small
+# and well named, into tests/fuzz/corpus.
+FUZZ_SECONDS ?= 60
+FUZZ ?= $(FUZZ_NAMES)
+fuzz:			## libFuzzer for FUZZ_SECONDS on each target, or those that FUZZ names
+	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-run
+
+fuzz-run: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
+	$(Q)for t in $(FUZZ); do \
+		mkdir -p $(B)/corpus/$$t && \
+		$(B)/tests/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -max_len=40000 -timeout=20 \
+			-print_final_stats=1 -artifact_prefix=$(B)/$$t- \
+			$$([ ! -e tests/fuzz/$$t.dict ] || echo -dict=tests/fuzz/$$t.dict) \
+			$(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
 
 .PHONY: bench-alloc soak
 

@@ -48,6 +48,7 @@
 #include "tcpstack/frame.h"
 #include "tcpstack/loop.h"
 #include "tcpstack/stack.h"
+#include "tests/stack/own_network.h"
 
 /* Longest that a wait for real sockets may take, milliseconds of real time. */
 #define RIG_PATIENCE_MS 10000
@@ -205,7 +206,6 @@ void rig_parse(struct rig_pkt *pkt);
 
 /* rig_sockets.c: the host's side; descriptors are nonblocking and the test's to close */
 int rig_listen(uint16_t *port);
-bool rig_own_network(const uint32_t *addrs, uint32_t n);
 int rig_listen6(uint16_t *port);
 int rig_udp_socket6(uint16_t *port);
 int rig_accept(struct rig *r, int listener);

@@ -4,10 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
-#include <sched.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "src/base/base.h"
@@ -215,46 +211,4 @@ void rig_pattern_check(const void *buf, size_t len, uint64_t seed, uint64_t pos)
 	for (size_t i = 0; i < len; i++)
 		if (p[i] != pattern_byte(seed, pos + i))
 			fail_msg("stream differs at byte %llu", (unsigned long long)(pos + i));
-}
-
-/* One more address of "lo", as @label. */
-static int add_loopback_address(int fd, const char *label, uint32_t addr)
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(addr) };
-	struct ifreq ifr = { 0 };
-
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", label);
-	memcpy(&ifr.ifr_addr, &sin, sizeof(sin));
-	if (ioctl(fd, SIOCSIFADDR, &ifr))
-		return -1;
-	sin.sin_addr.s_addr = htonl(UINT32_MAX << 8);
-	memcpy(&ifr.ifr_netmask, &sin, sizeof(sin));
-	return ioctl(fd, SIOCSIFNETMASK, &ifr);
-}
-
-/**
- * rig_own_network() - leave the machine's network for one where nothing leads outside
- * @addrs:	@n networks of 256 addresses each that shall be this host too
- *
- * For tests in which the guest talks to more than the gateway: whatever it is
- * allowed to reach is then a socket of ours or a refusal, and no packet leaves.
- * Return: false when namespaces are not to be had
- */
-bool rig_own_network(const uint32_t *addrs, uint32_t n)
-{
-	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-	char label[16];
-	bool ok;
-	int fd;
-
-	if (unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET))
-		return false;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ok = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &ifr) == 0;
-	for (uint32_t i = 0; ok && i < n; i++) {
-		snprintf(label, sizeof(label), "lo:%u", i);
-		ok = add_loopback_address(fd, label, addrs[i]) == 0;
-	}
-	close(fd);
-	return ok;
 }
