@@ -118,8 +118,26 @@ static void on_timeout(void *ctx, struct timer *t)
 	ask_next(st, query_of(container_of(t, struct dgram_flow, timer)));
 }
 
+/* Slots for cfg.dns_cache answers. */
+static int init_cache(struct stack *st)
+{
+	struct dns *dns = st->dns;
+	struct pool_config pool = { "dns-cache", DNS_CACHE_SLOT, st->cfg.dns_cache };
+	struct arena_config cfg = { .name = "dns", .pools = &pool, .npools = 1 };
+	int rc;
+
+	if (pool.slots > 0) {
+		rc = arena_new(&dns->arena, &cfg);
+		if (rc)
+			return rc;
+		memory_add_arena(st, dns->arena);
+	}
+	return dns_cache_init(&dns->cache, dns->arena ? arena_pool(dns->arena, pool.name) : NULL,
+			      pool.slots, loop_timers(st->loop), &st->hash_key);
+}
+
 /**
- * dns_init() - memory for cfg.max_dns queries; 0 or -errno
+ * dns_init() - memory for cfg.max_dns queries and cfg.dns_cache answers; 0 or -errno
  */
 int dns_init(struct stack *st)
 {
@@ -134,17 +152,30 @@ int dns_init(struct stack *st)
 	dns->d.kind = TOKEN_DNS;
 	dns->d.expired = on_timeout;
 	rc = dgram_init(&dns->d, st->cfg.max_dns, sizeof(struct dns_query));
+	if (!rc)
+		rc = init_cache(st);
 	if (rc)
 		dns_fini(st);
 	return rc;
 }
 
 /**
- * dns_reset_all() - forget all queries; the guest hears nothing
+ * dns_reset_all() - forget all queries and answers; the guest hears nothing
  */
 void dns_reset_all(struct stack *st)
 {
 	dgram_reset(&st->dns->d);
+	dns_cache_flush(&st->dns->cache);
+}
+
+/**
+ * stack_dns_flush() - forget what resolvers have answered; the stack's thread
+ *
+ * Return: how many answers that were
+ */
+uint32_t stack_dns_flush(struct stack *st)
+{
+	return dns_cache_flush(&st->dns->cache);
 }
 
 /**
@@ -155,6 +186,9 @@ void dns_fini(struct stack *st)
 	if (!st->dns)
 		return;
 	dgram_fini(&st->dns->d);
+	dns_cache_fini(&st->dns->cache);
+	if (st->dns->arena)
+		arena_free(st->dns->arena);
 	free(st->dns);
 	st->dns = NULL;
 }
@@ -225,6 +259,7 @@ static bool take_answer(struct stack *st, struct dns_query *q, uint32_t len)
 		stack_drop(st, DROP_DNS_MALFORMED);
 		return false;
 	}
+	dns_answer_learn(st, &q->question, msg, len);
 	if (len > q->question.udp_max) {
 		dns_answer_truncate(msg);
 		len = dns_put_opt(msg, q->question.end, &q->question);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queries that need no resolver: what policy refuses, names of our own, and
- * IPv6 addresses for a guest without IPv6. The same over UDP and TCP.
+ * Queries that need no resolver: what policy refuses, names of our own, IPv6
+ * addresses for a guest without IPv6, and what was answered before. The same over
+ * UDP and TCP.
  */
 #include "tcpstack/dns_priv.h"
 
@@ -12,6 +13,37 @@ void dns_answer_servfail(const uint8_t *query, const struct dns_question *q, str
 {
 	dns_reply_begin(r, query, q, DNS_RCODE_SERVFAIL);
 	dns_reply_end(r, q);
+}
+
+/* From the cache, where what was asked is of a kind that it has. */
+static bool from_cache(struct stack *st, const uint8_t *query, const struct dns_question *q,
+		       struct dns_reply *r)
+{
+	struct dns_cache *c = &st->dns->cache;
+
+	if (!dns_cache_serves(c, q))
+		return false;
+	if (!dns_cache_get(c, stack_now(st), query, q, r)) {
+		counter_inc(&st->n.dns_cache_misses);
+		return false;
+	}
+	counter_inc(&st->n.dns_cache_hits);
+	return true;
+}
+
+/**
+ * dns_answer_learn() - a resolver has answered
+ * @q:		what was asked
+ * @msg:	@len bytes, of which dns_answer_matches() has said that they answer it
+ */
+void dns_answer_learn(struct stack *st, const struct dns_question *q, const uint8_t *msg,
+		      uint32_t len)
+{
+	struct dns_cache *c = &st->dns->cache;
+
+	if (dns_cache_serves(c, q))
+		counter_add(&st->n.dns_cache_evictions,
+			    dns_cache_put(c, stack_now(st), q, msg, len));
 }
 
 /**
@@ -51,5 +83,5 @@ bool dns_answer_here(struct stack *st, const uint8_t *query, const struct dns_qu
 		dns_reply_end(r, q);
 		return true;
 	}
-	return false;
+	return from_cache(st, query, q, r);
 }

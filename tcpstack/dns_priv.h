@@ -2,13 +2,14 @@
 /*
  * The inside of the DNS service.
  *
- * A query's way:  dns.c -> dns_answer.c: policy, hosts.c -> if none of them
- * knows: dns.c asks a resolver
+ * A query's way:  dns.c -> dns_answer.c: policy, hosts.c, dns_cache.c -> if none of them
+ * knows: dns.c asks a resolver; its answer goes by dns_cache.c
  */
 #ifndef SLUICE_TCPSTACK_DNS_PRIV_H
 #define SLUICE_TCPSTACK_DNS_PRIV_H
 
 #include "tcpstack/dgram.h"
+#include "tcpstack/dns_cache.h"
 #include "tcpstack/dns_msg.h"
 #include "tcpstack/hosts.h"
 
@@ -45,12 +46,15 @@ struct hosts {
 /**
  * struct dns - the module
  * @d:		queries under way, each to a resolver
+ * @arena:	of what is kept; NULL = nothing
  * @reply:	an answer of our own, for the length of one call
  * @answer:	a resolver's, for the length of one call
  */
 struct dns {
 	struct dgram d;
 	struct hosts hosts;
+	struct arena *arena;
+	struct dns_cache cache;
 	struct dns_reply reply;
 	uint8_t answer[DNS_ANSWER_MAX];
 };
@@ -58,6 +62,8 @@ struct dns {
 /* dns_answer.c: what needs no resolver */
 bool dns_answer_here(struct stack *st, const uint8_t *query, const struct dns_question *q,
 		     struct dns_reply *r);
+void dns_answer_learn(struct stack *st, const struct dns_question *q, const uint8_t *msg,
+		      uint32_t len);
 void dns_answer_servfail(const uint8_t *query, const struct dns_question *q, struct dns_reply *r);
 
 /* hosts.c: names of our own */

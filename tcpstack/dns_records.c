@@ -17,6 +17,9 @@
 #define LABEL_MAX     63
 #define LABEL_POINTER 0xc0
 
+/* Each leads to a label, and a name has no more labels; what has more only costs time. */
+#define POINTERS_MAX 127
+
 /* TTLs with the top bit set count as zero, RFC 2181 section 8. */
 #define TTL_MAX 0x7fffffffU
 
@@ -40,7 +43,7 @@ static char plain(uint8_t c)
  */
 int dns_name_text(const uint8_t *msg, uint32_t len, uint32_t off, char text[DNS_TEXT_MAX + 1])
 {
-	uint32_t n = 0, before = off;
+	uint32_t n = 0, before = off, pointers = 0;
 	bool strange = false;
 	int behind = 0;
 
@@ -58,7 +61,7 @@ int dns_name_text(const uint8_t *msg, uint32_t len, uint32_t off, char text[DNS_
 			if (!behind)
 				behind = (int)off + 2;
 			off = (label & ~(uint32_t)LABEL_POINTER) << 8 | msg[off + 1];
-			if (off >= before)
+			if (off >= before || ++pointers > POINTERS_MAX)
 				return -EBADMSG;
 			before = off;
 			continue;

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-#include "tcpstack/dgram.h"
+#include "tcpstack/dns_priv.h"
 #include "tcpstack/tcp.h"
 #include "tcpstack/udp_priv.h"
 
@@ -20,6 +20,7 @@ enum limit {
 	MAX_CONNS,
 	MAX_CONN_RATE,
 	MAX_UDP,
+	DNS_CACHE,
 	RATE_OUT,
 	RATE_IN,
 	RATE_OUT_PACKETS,
@@ -33,6 +34,7 @@ static const struct {
 	[MAX_CONNS] = { "max-conns", "TCP connections at one time" },
 	[MAX_CONN_RATE] = { "max-conn-rate", "new TCP connections a second, 0 = no limit" },
 	[MAX_UDP] = { "max-udp", "UDP flows at one time" },
+	[DNS_CACHE] = { "dns-cache", "DNS answers that are kept" },
 	[RATE_OUT] = { "rate-out", "bytes a second from the guest, 0 = no limit" },
 	[RATE_IN] = { "rate-in", "bytes a second to the guest, 0 = no limit" },
 	[RATE_OUT_PACKETS] = { "rate-out-packets", "packets a second from the guest" },
@@ -67,6 +69,12 @@ static void get(const struct stack *st, enum limit which, struct stack_limit *ou
 		out->value = st->cfg.max_conn_rate;
 		out->max = RATE_MAX;
 		out->used = UINT64_MAX;
+		return;
+	}
+	if (which == DNS_CACHE) {
+		out->value = st->dns->cache.limit;
+		out->used = st->dns->cache.used;
+		out->max = st->dns->cache.slots;
 		return;
 	}
 	if (which >= RATE_OUT) {
@@ -116,6 +124,9 @@ int stack_limit_set(struct stack *st, const char *name, uint64_t value)
 			return -ERANGE;
 		if (i == MAX_CONN_RATE)
 			st->cfg.max_conn_rate = (uint32_t)value;
+		else if (i == DNS_CACHE)
+			counter_add(&st->n.dns_cache_evictions,
+				    dns_cache_set_limit(&st->dns->cache, (uint32_t)value));
 		else if (i >= RATE_OUT)
 			*rate(&st->cfg, (enum limit)i) = value;
 		else

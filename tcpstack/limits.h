@@ -288,6 +288,17 @@
 #define LIMIT_DNS_TRIES_MIN 2
 
 /*
+ * Answers of resolvers that are kept: how many (0 is none), how long at most one is
+ * (what EDNS asks for, so that it needs no fragments), how long at most it lives: a
+ * day, and three hours for one that says "no" (RFC 2308 section 5).
+ */
+#define LIMIT_DNS_CACHE		       512
+#define LIMIT_DNS_CACHE_MAX	       65536
+#define LIMIT_DNS_CACHE_BYTES	       1232
+#define LIMIT_DNS_CACHE_TTL_MAX_S      86400U
+#define LIMIT_DNS_CACHE_NEGATIVE_MAX_S 10800U
+
+/*
  * Names that we serve ourselves, a power of two: one for each address of each.
  * What is told of them holds for half a minute, since they can be changed while
  * the guest runs.

@@ -37,6 +37,7 @@ void stack_config_defaults(struct stack_config *cfg)
 		.max_udp = LIMIT_UDP_FLOWS,
 		.max_ping = LIMIT_PING_FLOWS,
 		.max_dns = LIMIT_DNS_QUERIES,
+		.dns_cache = LIMIT_DNS_CACHE,
 		.max_conn_rate = LIMIT_CONN_RATE,
 		.rate_burst_ms = LIMIT_RATE_BURST_MS,
 	};
@@ -147,6 +148,9 @@ int stack_config_check(const struct stack_config *cfg, char *why, size_t why_len
 	if (!flows_ok(cfg->max_tcp) || !flows_ok(cfg->max_udp) || !flows_ok(cfg->max_ping) ||
 	    !flows_ok(cfg->max_dns))
 		return refuse(why, why_len, "a limit of flows is not 1..%u", LIMIT_FLOWS_MAX);
+	if (cfg->dns_cache > LIMIT_DNS_CACHE_MAX)
+		return refuse(why, why_len, "more than %u DNS answers to keep",
+			      LIMIT_DNS_CACHE_MAX);
 	if (cfg->bulk > STACK_BULK_ZEROCOPY || cfg->nsplice_to > STACK_SPLICE_TO_MAX)
 		return refuse(why, why_len,
 			      "no such bulk engine, or too many networks to splice to");

@@ -76,6 +76,7 @@ struct stack_net {
  * @resolvers:			host resolvers in order of use, port included
  * @hostname:			DHCP option 12, "" for none
  * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time
+ * @dns_cache:			answers of resolvers that are kept, 0 = none
  * @rate_out, @rate_in:	bytes a second that the guest may send and receive, 0 = no limit
  * @rate_out_packets, @rate_in_packets:	the same in packets
  * @rate_burst_ms:	how much may come at once: so many milliseconds of the rate
@@ -99,6 +100,7 @@ struct stack_config {
 	struct endpoint resolvers[STACK_RESOLVERS_MAX];
 	char hostname[64];
 	uint32_t max_tcp, max_udp, max_ping, max_dns;
+	uint32_t dns_cache;
 	uint32_t max_conn_rate;
 	uint64_t rate_out, rate_in, rate_out_packets, rate_in_packets;
 	uint32_t rate_burst_ms;
@@ -144,6 +146,8 @@ struct stack_counters {
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
 	struct counter dns_queries, dns_answers;
 	struct counter dns_hosts; /* answered from names of ours */
+	struct counter dns_cache_hits, dns_cache_misses;
+	struct counter dns_cache_evictions; /* for want of room */
 	struct counter dhcp_acks, dhcp6_replies;
 	struct counter router_adverts;
 	struct counter icmp_errors;    /* of the host's network, about datagrams of the guest */
@@ -242,6 +246,9 @@ void stack_run(struct stack *st);
 void stack_rx_refilled(struct stack *st);
 void stack_reset(struct stack *st);
 void stack_dump_flows(const struct stack *st, FILE *out);
+
+/* dns.c */
+uint32_t stack_dns_flush(struct stack *st);
 
 /* rate.c */
 bool stack_tx_may(struct stack *st);

@@ -108,7 +108,9 @@ static int set_one(struct reader *r, const struct option_def *d, const json_t *v
 			text = NULL;
 		else if (d->type == OPT_FLAG)
 			return bad(r, d->key, "neither true nor false");
-	} else if (d->type == OPT_ONOFF ? !text : !text || json_is_boolean(v)) {
+	} else if (d->type == OPT_ONOFF	    ? !text
+		   : d->type == OPT_U32_OFF ? !text || json_is_true(v)
+					    : !text || json_is_boolean(v)) {
 		return bad(r, d->key, "cannot have this kind of value");
 	}
 	if (option_set(d, r->o, text, why, sizeof(why)) == 0)

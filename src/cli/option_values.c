@@ -390,6 +390,12 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		if (err == 0)
 			*(uint32_t *)field(d, o) = (uint32_t)v;
 		break;
+	case OPT_U32_OFF:
+		if (strcmp(text, "off") != 0)
+			err = set_number(d, &v, text, why, why_len);
+		if (err == 0)
+			*(uint32_t *)field(d, o) = (uint32_t)v;
+		break;
 	case OPT_BYTES32:
 		err = set_bytes(d, &v, text, why, why_len);
 		if (err == 0)
@@ -478,6 +484,12 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 		break;
 	case OPT_U32:
 		snprintf(buf, len, "%u", *(const uint32_t *)f);
+		break;
+	case OPT_U32_OFF:
+		if (*(const uint32_t *)f)
+			snprintf(buf, len, "%u", *(const uint32_t *)f);
+		else
+			snprintf(buf, len, "off");
 		break;
 	case OPT_BYTES32:
 		format_bytes(buf, len, *(const uint32_t *)f);

@@ -83,6 +83,9 @@ const struct option_def option_table[] = {
 	  "a name that the guest's DNS serves by itself, as it does gateway, repeatable; ADDR may "
 	  "be the word gateway",
 	  BOTH, OPT_NAME, FIELD(dns_name), 0, 0, NULL },
+	{ "dns-cache", "N|off", "net.dns_cache",
+	  "answers of resolvers to keep while their records hold", BOTH, OPT_U32_OFF,
+	  FIELD(stack.dns_cache), 1, LIMIT_DNS_CACHE_MAX, NULL },
 	{ "hostname", "NAME", "net.hostname", "given to the guest by DHCP", BOTH, OPT_CHARS,
 	  FIELD(stack.hostname), 0, sizeof(((struct stack_config *)0)->hostname), NULL },
 	{ "gateway-is-host", "on|off", "net.gateway_is_host",

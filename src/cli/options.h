@@ -105,6 +105,7 @@ enum option_type {
 	OPT_NET,     /* one more of struct stack_config's networks to splice to */
 	OPT_DNS,     /* one more resolver of struct stack_config */
 	OPT_NAME,    /* one more name that our DNS serves */
+	OPT_U32_OFF, /* uint32_t in min..max; or "off", which is 0 */
 	OPT_ENV,     /* one more NAME=VALUE */
 	OPT_ALLOW,   /* one more rule of struct policy_list */
 	OPT_DENY,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands about the guest's DNS: names that we serve. */
+/* Commands about the guest's DNS: names that we serve, answers that are kept. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -110,6 +110,22 @@ static int do_del(struct ctl_request *r)
 	return err < 0 ? err : do_list(r);
 }
 
+static int call_flush(void *ctx, struct stack *st)
+{
+	*(uint32_t *)ctx = stack_dns_flush(st);
+	return 0;
+}
+
+static int do_flush(struct ctl_request *r)
+{
+	uint32_t n = 0;
+	int err = control_call(r, call_flush, &n);
+
+	if (err == 0)
+		r->result = json_pack("{s:i}", "flushed", (int)n);
+	return err;
+}
+
 static void print_names(const json_t *result, FILE *out)
 {
 	const json_t *list = json_object_get(result, "names");
@@ -140,5 +156,6 @@ const struct ctl_command ctl_dns_commands[] = {
 	  .params = { { .name = "name", .help = "with all its addresses", .required = true } },
 	  .handler = do_del,
 	  .print = print_names },
+	{ .name = "dns flush", .help = "forget what resolvers have answered", .handler = do_flush },
 	{ .name = NULL },
 };

@@ -345,7 +345,7 @@ static void a_name_does_not_open_the_gateway(void **state)
 	start(&w);
 	ask(&w, "rebind.test", RIG_GATEWAY, 300, false);
 	assert_true(tcp_denied(&w, RIG_GATEWAY, port));
-	ask(&w, "rebind.test", INADDR_LOOPBACK, 300, false);
+	ask(&w, "again.test", INADDR_LOOPBACK, 300, false);
 	assert_true(tcp_denied(&w, INADDR_LOOPBACK, port));
 	close(lfd);
 	end(&w);

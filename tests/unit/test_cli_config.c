@@ -71,6 +71,7 @@ static void values_of_all_kinds_are_read(void **state)
 			       "\"net\":{\"enabled\":false,\"mtu\":1500,\"sndbuf\":65536,"
 			       "\"gateway_is_host\":\"off\",\"hostname\":\"h\","
 			       "\"dns\":[\"1.2.3.4\",\"[::1]:5353\"],"
+			       "\"dns_cache\":false,"
 			       "\"dns_name\":[\"a=1.2.3.4\",\"b=::1,gateway\"]},"
 			       "\"command\":{\"env\":[\"A=1\",\"B=2\"]},\"stats\":true}",
 			       NULL, NULL),
@@ -87,6 +88,7 @@ static void values_of_all_kinds_are_read(void **state)
 	assert_string_equal(o.stack.hostname, "h");
 	assert_int_equal(o.stack.nresolvers, 2);
 	assert_int_equal(o.stack.resolvers[1].port, 5353);
+	assert_int_equal(o.stack.dns_cache, 0);
 	assert_int_equal(o.ndns_name, 2);
 	assert_string_equal(o.dns_name[1], "b=::1,gateway");
 	assert_int_equal(o.nenv, 2);
@@ -146,6 +148,8 @@ static void refusals_name_file_and_key(void **state)
 	refused(COMMAND_RUN, "{\"machine\":{\"kernel\":true}}", ": machine.kernel: cannot");
 	refused(COMMAND_RUN, "{\"net\":{\"dns\":[\"1.2.3.4\",\"x\"]}}", ": net.dns: \"x\" is not");
 	refused(COMMAND_RUN, "{\"net\":{\"dns_name\":\"a=b\"}}", ": net.dns_name: \"a=b\": ");
+	refused(COMMAND_RUN, "{\"net\":{\"dns_cache\":true}}", ": net.dns_cache: cannot");
+	refused(COMMAND_RUN, "{\"net\":{\"dns_cache\":0}}", ": net.dns_cache: 0 is not within");
 	refused(COMMAND_VHOST_USER, "{\"machine\":{\"cpus\":1}}", ": machine.cpus: no such key");
 }
 

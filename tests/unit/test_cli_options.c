@@ -286,6 +286,31 @@ static void refusals_name_the_option_in_one_line(void **state)
 	REFUSED("--memory: 1M is not within 64M..512G", "--memory", "1M");
 }
 
+static void the_cache_of_dns_can_be_off(void **state)
+{
+	struct run_options o;
+	char text[16];
+
+	(void)state;
+	for (size_t i = 0; i < option_rows; i++) {
+		const struct option_def *d = &option_table[i];
+
+		if (d->type != OPT_U32_OFF)
+			continue;
+		assert_string_equal(d->name, "dns-cache");
+		assert_int_equal(PARSE(&o, "--dns-cache", "off"), 0);
+		assert_int_equal(o.stack.dns_cache, 0);
+		option_show(d, &o, text, sizeof(text));
+		assert_string_equal(text, "off");
+		assert_int_equal(PARSE(&o, "--dns-cache=17"), 0);
+		assert_int_equal(o.stack.dns_cache, 17);
+		option_show(d, &o, text, sizeof(text));
+		assert_string_equal(text, "17");
+	}
+	REFUSED("--dns-cache: 0 is not within 1..65536", "--dns-cache", "0");
+	REFUSED("--dns-cache: \"on\" is not a number", "--dns-cache", "on");
+}
+
 /* Whatever a row shows as its default, it also takes. */
 static void shown_defaults_parse_back(void **state)
 {
@@ -403,6 +428,7 @@ int main(void)
 		cmocka_unit_test(networks_to_splice_to_add_up),
 		cmocka_unit_test(resolvers_of_both_families_add_up),
 		cmocka_unit_test(names_to_serve_are_checked_and_add_up),
+		cmocka_unit_test(the_cache_of_dns_can_be_off),
 		cmocka_unit_test(environment_adds_up_in_order),
 		cmocka_unit_test(rules_keep_their_order),
 		cmocka_unit_test(statistics_take_a_file_only_behind_an_equals_sign),

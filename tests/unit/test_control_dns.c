@@ -86,10 +86,22 @@ static void what_cannot_be_is_refused_with_a_reason(void **state)
 	names_are(result_of("{\"cmd\":\"dns list\"}"), "");
 }
 
+static void what_is_kept_is_flushed(void **state)
+{
+	json_t *r;
+
+	(void)state;
+	r = result_of("{\"cmd\":\"dns flush\"}");
+	assert_int_equal(json_integer_value(json_object_get(r, "flushed")), 0);
+	json_decref(r);
+	refused("{\"cmd\":\"dns flush\",\"args\":[\"a.test\"]}", "bad-argument", "takes 0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(names_are_added_and_taken_away, begin, end),
+		cmocka_unit_test_setup_teardown(what_is_kept_is_flushed, begin, end),
 		cmocka_unit_test_setup_teardown(what_cannot_be_is_refused_with_a_reason, begin,
 						end),
 	};
