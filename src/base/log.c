@@ -146,6 +146,7 @@ static size_t json_line(char *line, enum log_level level, const char *part,
 	return (size_t)n + (size_t)t;
 }
 
+PRINTF(4, 0)
 static void write_line(enum log_level level, const char *part, const struct log_about *about,
 		       const char *fmt, va_list ap)
 {
