@@ -56,6 +56,11 @@ static inline bool ipaddr_equal(const struct ipaddr *x, const struct ipaddr *y)
 	return memcmp(x->b, y->b, sizeof(x->b)) == 0;
 }
 
+static inline bool endpoint_equal(const struct endpoint *x, const struct endpoint *y)
+{
+	return x->port == y->port && ipaddr_equal(&x->addr, &y->addr);
+}
+
 /* The address "::". */
 static inline bool ipaddr_is_unspecified(const struct ipaddr *a)
 {

@@ -45,6 +45,7 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(ping_rx, "ICMP echo replies to the guest"),
 	C(dns_queries, "DNS queries from the guest"),
 	C(dns_answers, "DNS answers to the guest"),
+	C(dns_retries, "DNS queries asked again, of the next resolver or the only one"),
 	C(dns_hosts, "DNS queries answered from names of our own"),
 	C(dns_cache_hits, "DNS queries answered from the cache"),
 	C(dns_cache_misses, "DNS queries that the cache could have answered and had not"),

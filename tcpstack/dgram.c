@@ -47,6 +47,7 @@ int dgram_init(struct dgram *d, uint32_t cap, uint32_t record_size)
 		[TOKEN_UDP] = "udp",
 		[TOKEN_PING] = "ping",
 		[TOKEN_DNS] = "dns",
+		[TOKEN_DNS_LATE] = "dns-late",
 	};
 	int rc = flow_table_init(&d->flows, cap, record_size, &d->st->hash_key);
 

@@ -15,10 +15,12 @@
  * but for the guest's identifier. Whatever the type, there is nothing here that
  * must understand it.
  *
- * A resolver that is silent for LIMIT_DNS_TRY_NS, or that refuses, is followed
- * by the next. When all have had their turn, the guest is told SERVFAIL, so
- * that its programs do not wait. A query that the guest repeats while it is
- * under way is the same query: the table's key is the guest's port and
+ * A resolver that is silent for LIMIT_DNS_TRY_NS, or that is not there, is
+ * followed by the next (dns_resolver.c), and so is one that says that it cannot
+ * or will not tell, as long as there are others. When all have had their turn,
+ * the guest is told SERVFAIL, so that its programs do not wait. What comes after
+ * that is counted and dropped (dns_late.c). A query that the guest repeats while
+ * it is under way is the same query: the table's key is the guest's port and
  * identifier. All waiting is timers and events (H41, H42).
  */
 #include <errno.h>
@@ -37,7 +39,7 @@
  */
 struct dns_query {
 	struct dgram_flow d;
-	uint32_t tries;
+	struct dns_tries tries;
 	struct dns_question question;
 	uint16_t len;
 	uint8_t msg[DNS_QUERY_MAX];
@@ -79,7 +81,7 @@ static int ask(struct stack *st, struct dns_query *q)
 {
 	struct dgram *d = &st->dns->d;
 	uint16_t id;
-	int rc = dgram_connect(d, &q->d, 0, &st->cfg.resolvers[q->tries % st->cfg.nresolvers]);
+	int rc = dgram_connect(d, &q->d, 0, &st->cfg.resolvers[q->tries.now]);
 
 	if (rc)
 		return rc;
@@ -95,16 +97,20 @@ static int ask(struct stack *st, struct dns_query *q)
 /* Ask the next resolver, or give up, answer SERVFAIL and free @q. */
 static void ask_next(struct stack *st, struct dns_query *q)
 {
-	uint32_t limit = st->cfg.nresolvers;
 	struct dns_reply *r = &st->dns->reply;
+	uint8_t code;
 
-	if (limit)
-		limit = MAX(limit, (uint32_t)LIMIT_DNS_TRIES_MIN);
-	for (; q->tries < limit; q->tries++)
-		if (ask(st, q) == 0) {
-			q->tries++;
+	while (dns_resolver_next(st, &q->tries) == 0) {
+		int rc = ask(st, q);
+
+		if (q->tries.n > 1)
+			counter_inc(&st->n.dns_retries);
+		if (rc == 0)
 			return;
-		}
+		/* What we lack ourselves is no fault of the resolver's. */
+		if (dgram_unreachable_code(-rc, &code))
+			dns_resolver_failed(st, &q->tries);
+	}
 	stack_drop(st, DROP_DNS_TIMEOUT);
 	dns_answer_servfail(q->msg, &q->question, r);
 	answer_ours(st, &q->d.flow.key, &q->question, r);
@@ -114,8 +120,11 @@ static void ask_next(struct stack *st, struct dns_query *q)
 static void on_timeout(void *ctx, struct timer *t)
 {
 	struct stack *st = ctx;
+	struct dns_query *q = query_of(container_of(t, struct dgram_flow, timer));
 
-	ask_next(st, query_of(container_of(t, struct dgram_flow, timer)));
+	dns_resolver_failed(st, &q->tries);
+	dns_late_keep(st, &q->d, get_be16(q->msg));
+	ask_next(st, q);
 }
 
 /* Slots for cfg.dns_cache answers. */
@@ -153,6 +162,8 @@ int dns_init(struct stack *st)
 	dns->d.expired = on_timeout;
 	rc = dgram_init(&dns->d, st->cfg.max_dns, sizeof(struct dns_query));
 	if (!rc)
+		rc = dns_late_init(st);
+	if (!rc)
 		rc = init_cache(st);
 	if (rc)
 		dns_fini(st);
@@ -165,6 +176,7 @@ int dns_init(struct stack *st)
 void dns_reset_all(struct stack *st)
 {
 	dgram_reset(&st->dns->d);
+	dgram_reset(&st->dns->late);
 	dns_cache_flush(&st->dns->cache);
 }
 
@@ -186,6 +198,7 @@ void dns_fini(struct stack *st)
 	if (!st->dns)
 		return;
 	dgram_fini(&st->dns->d);
+	dgram_fini(&st->dns->late);
 	dns_cache_fini(&st->dns->cache);
 	if (st->dns->arena)
 		arena_free(st->dns->arena);
@@ -228,8 +241,11 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 	f = flow_find(&d->flows, &key);
 	if (f && same_query(f, msg, len))
 		return;
-	if (f) /* the guest has given that question up */
-		dgram_free(d, container_of(f, struct dgram_flow, flow));
+	if (f) { /* the guest has given that question up */
+		df = container_of(f, struct dgram_flow, flow);
+		dns_late_keep(st, df, get_be16(query_of(df)->msg));
+		dgram_free(d, df);
+	}
 
 	counter_inc(&st->n.dns_queries);
 	if (dns_answer_here(st, msg, &question, &st->dns->reply)) {
@@ -250,7 +266,16 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 	ask_next(st, q);
 }
 
-/* @len bytes have come for @q. Return: was it the answer? Then @q is gone. */
+/* Does a resolver say that it cannot or will not tell? So may another, or it may not. */
+static bool is_no_help(const uint8_t *msg)
+{
+	uint16_t rcode = get_be16(msg + DNS_OFF_FLAGS) & DNS_MASK_RCODE;
+
+	return rcode == DNS_RCODE_SERVFAIL || rcode == DNS_RCODE_NOTIMP ||
+	       rcode == DNS_RCODE_REFUSED;
+}
+
+/* @len bytes have come for @q. Return: was it the answer? Then @q is gone, or asked anew. */
 static bool take_answer(struct stack *st, struct dns_query *q, uint32_t len)
 {
 	uint8_t *msg = st->dns->answer;
@@ -258,6 +283,12 @@ static bool take_answer(struct stack *st, struct dns_query *q, uint32_t len)
 	if (!dns_answer_matches(msg, len, q->msg, q->question.end)) {
 		stack_drop(st, DROP_DNS_MALFORMED);
 		return false;
+	}
+	dns_resolver_answered(st, &q->tries);
+	if (is_no_help(msg) && dns_resolver_others(st, &q->tries)) {
+		dlist_del(&q->d.ready);
+		ask_next(st, q);
+		return true;
 	}
 	dns_answer_learn(st, &q->question, msg, len);
 	if (len > q->question.udp_max) {
@@ -288,8 +319,10 @@ static uint32_t receive(struct stack *st, struct dns_query *q, uint32_t budget)
 			continue;
 		dlist_del(&q->d.ready);
 		/* An ICMP error: the resolver is not there, so do not wait for it. */
-		if (errno != EAGAIN)
+		if (errno != EAGAIN) {
+			dns_resolver_failed(st, &q->tries);
 			ask_next(st, q);
+		}
 		return taken + 1;
 	}
 	return budget;
@@ -314,4 +347,5 @@ void dns_run(struct stack *st)
 		}
 		budget -= receive(st, query_of(df), budget);
 	}
+	dns_late_run(st);
 }

@@ -44,14 +44,52 @@ struct hosts {
 };
 
 /**
+ * struct dns_tries - whom a query has asked
+ * @gen:	of the list of resolvers that the rest is about
+ * @asked:	bit 1 << index for each
+ * @now:	the one asked last
+ * @n:		how often it was asked in all
+ */
+struct dns_tries {
+	uint32_t gen;
+	uint32_t asked;
+	uint32_t now;
+	uint32_t n;
+};
+
+/**
+ * struct dns_health - how a resolver does
+ * @fails:	silences in a row
+ * @bad_until_ns:	it is asked last until then
+ */
+struct dns_health {
+	uint32_t fails;
+	uint64_t bad_until_ns;
+};
+
+/**
+ * struct dns_resolvers - how those of cfg.resolvers do
+ * @gen:	moves when they are exchanged
+ */
+struct dns_resolvers {
+	uint32_t gen;
+	struct dns_health health[STACK_RESOLVERS_MAX];
+};
+
+/**
  * struct dns - the module
  * @d:		queries under way, each to a resolver
+ * @late:	sockets of queries that nobody waits for any more
+ * @late_seq:	how many there ever were
  * @arena:	of what is kept; NULL = nothing
  * @reply:	an answer of our own, for the length of one call
  * @answer:	a resolver's, for the length of one call
  */
 struct dns {
 	struct dgram d;
+	struct dgram late;
+	uint64_t late_seq;
+	struct dns_resolvers resolvers;
 	struct hosts hosts;
 	struct arena *arena;
 	struct dns_cache cache;
@@ -65,6 +103,17 @@ bool dns_answer_here(struct stack *st, const uint8_t *query, const struct dns_qu
 void dns_answer_learn(struct stack *st, const struct dns_question *q, const uint8_t *msg,
 		      uint32_t len);
 void dns_answer_servfail(const uint8_t *query, const struct dns_question *q, struct dns_reply *r);
+
+/* dns_resolver.c: whom to ask */
+int dns_resolver_next(struct stack *st, struct dns_tries *t);
+bool dns_resolver_others(const struct stack *st, const struct dns_tries *t);
+void dns_resolver_answered(struct stack *st, const struct dns_tries *t);
+void dns_resolver_failed(struct stack *st, const struct dns_tries *t);
+
+/* dns_late.c: answers that nobody waits for any more */
+int dns_late_init(struct stack *st);
+void dns_late_keep(struct stack *st, struct dgram_flow *df, uint16_t id);
+void dns_late_run(struct stack *st);
 
 /* hosts.c: names of our own */
 void hosts_init(struct hosts *hs);

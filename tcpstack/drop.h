@@ -45,6 +45,7 @@
 	X(DNS_MALFORMED, "dns_malformed", "query or answer wrong")                             \
 	X(DNS_LIMIT, "dns_limit", "too many queries under way")                                \
 	X(DNS_TIMEOUT, "dns_timeout", "no resolver answered in time")                          \
+	X(DNS_LATE, "dns_late", "answer to a query that was asked again or given up")          \
 	/* frames to the guest */                                                              \
 	X(RX_NO_BUFFER, "rx_no_buffer", "guest gave no receive buffers in time")               \
 	X(RX_TOO_BIG, "rx_too_big", "frame longer than the guest's buffers")                   \

@@ -113,8 +113,7 @@ static struct forward *find(const struct stack *st, uint8_t proto, const struct 
 	for (uint32_t i = 0; i < st->forwards->top; i++) {
 		struct forward *f = &st->forwards->slots[i];
 
-		if (f->fd >= 0 && f->info.proto == proto && f->info.bind.port == bind->port &&
-		    ipaddr_equal(&f->info.bind.addr, &bind->addr))
+		if (f->fd >= 0 && f->info.proto == proto && endpoint_equal(&f->info.bind, bind))
 			return f;
 	}
 	return NULL;

@@ -287,6 +287,14 @@
 #define LIMIT_DNS_TRY_NS    (2 * 1000000000ULL)
 #define LIMIT_DNS_TRIES_MIN 2
 
+/* A resolver that was silent so often in a row is asked last, for so long. */
+#define LIMIT_DNS_FAILS	    3
+#define LIMIT_DNS_FAILED_NS (30 * 1000000000ULL)
+
+/* Sockets whose query was given up: how many stay, for how long, to count late answers. */
+#define LIMIT_DNS_LATE	  64
+#define LIMIT_DNS_LATE_NS (10 * 1000000000ULL)
+
 /*
  * Answers of resolvers that are kept: how many (0 is none), how long at most one is
  * (what EDNS asks for, so that it needs no fragments), how long at most it lives: a

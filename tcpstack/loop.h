@@ -30,6 +30,7 @@ enum token_kind {
 	TOKEN_UDP,
 	TOKEN_PING,
 	TOKEN_DNS,
+	TOKEN_DNS_LATE,
 	TOKEN_LISTEN,
 	TOKEN_KINDS
 };

@@ -35,7 +35,7 @@ struct forwards;
 
 /* Arenas, tables and scratch arrays of one stack; each module registers its own. */
 #define MEMORY_ARENAS_MAX    8
-#define MEMORY_TABLES_MAX    8
+#define MEMORY_TABLES_MAX    16
 #define MEMORY_SCRATCHES_MAX 16
 
 /**

@@ -73,7 +73,8 @@ struct stack_net {
  * @guest_mac, @our_mac:	Ethernet addresses
  * @mtu:			of the guest's link, STACK_MTU_MIN..STACK_MTU_MAX
  * @gateway_is_host:		traffic to the gateway's addresses reaches 127.0.0.1 and ::1
- * @resolvers:			host resolvers in order of use, port included
+ * @resolvers:			host resolvers in order of use, port included; see
+ *				stack_set_resolvers()
  * @hostname:			DHCP option 12, "" for none
  * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time
  * @dns_cache:			answers of resolvers that are kept, 0 = none
@@ -145,6 +146,7 @@ struct stack_counters {
 	struct counter udp_opened, udp_active, udp_tx, udp_rx;
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
 	struct counter dns_queries, dns_answers;
+	struct counter dns_retries;
 	struct counter dns_hosts; /* answered from names of ours */
 	struct counter dns_cache_hits, dns_cache_misses;
 	struct counter dns_cache_evictions; /* for want of room */
@@ -249,6 +251,19 @@ void stack_dump_flows(const struct stack *st, FILE *out);
 
 /* dns.c */
 uint32_t stack_dns_flush(struct stack *st);
+
+/**
+ * struct stack_resolver - a resolver of the host's
+ * @failing:	it was silent lately, and is asked last
+ */
+struct stack_resolver {
+	struct endpoint addr;
+	bool failing;
+};
+
+/* dns_resolver.c */
+bool stack_set_resolvers(struct stack *st, const struct endpoint *resolvers, uint8_t n);
+uint8_t stack_resolvers(const struct stack *st, struct stack_resolver *out);
 
 /* rate.c */
 bool stack_tx_may(struct stack *st);

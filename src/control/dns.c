@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands about the guest's DNS: names that we serve, answers that are kept. */
+/* Commands about the guest's DNS: names that we serve, whom we ask, answers that are kept. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +15,8 @@
 struct entries {
 	struct host_entry *entry;
 	uint32_t n;
+	struct stack_resolver resolver[STACK_RESOLVERS_MAX];
+	uint8_t nresolvers;
 };
 
 static int call_list(void *ctx, struct stack *st)
@@ -22,6 +24,7 @@ static int call_list(void *ctx, struct stack *st)
 	struct entries *e = ctx;
 
 	e->n = stack_host_list(st, e->entry, ENTRIES_MAX);
+	e->nresolvers = stack_resolvers(st, e->resolver);
 	return 0;
 }
 
@@ -66,6 +69,20 @@ static json_t *names_of(const struct entries *e)
 	return list;
 }
 
+static json_t *resolvers_of(const struct entries *e)
+{
+	json_t *list = json_array();
+
+	for (uint8_t i = 0; i < e->nresolvers; i++) {
+		char text[ENDPOINT_STRLEN];
+
+		json_array_append_new(list, json_pack("{s:s,s:b}", "address",
+						      endpoint_format(&e->resolver[i].addr, text),
+						      "failing", e->resolver[i].failing));
+	}
+	return list;
+}
+
 static int do_list(struct ctl_request *r)
 {
 	struct entries e = { .entry = calloc(ENTRIES_MAX, sizeof(*e.entry)) };
@@ -75,7 +92,8 @@ static int do_list(struct ctl_request *r)
 		return ctl_fail(r, -ENOMEM, "%s", strerror(ENOMEM));
 	err = control_call(r, call_list, &e);
 	if (err == 0)
-		r->result = json_pack("{s:o}", "names", names_of(&e));
+		r->result = json_pack("{s:o,s:o}", "names", names_of(&e), "resolvers",
+				      resolvers_of(&e));
 	free(e.entry);
 	return err;
 }
@@ -139,11 +157,19 @@ static void print_names(const json_t *result, FILE *out)
 			fprintf(out, "%s%s", k ? "," : "", json_string_value(json_array_get(a, k)));
 		fputs(json_is_true(json_object_get(n, "built_in")) ? " (built in)\n" : "\n", out);
 	}
+	list = json_object_get(result, "resolvers");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *n = json_array_get(list, i);
+
+		fprintf(out, "%s %s%s\n", i ? "       then" : "others: ask",
+			json_string_value(json_object_get(n, "address")),
+			json_is_true(json_object_get(n, "failing")) ? " (fails: asked last)" : "");
+	}
 }
 
 const struct ctl_command ctl_dns_commands[] = {
 	{ .name = "dns list",
-	  .help = "names that the guest's DNS serves by itself",
+	  .help = "names that the guest's DNS serves by itself, and whom it asks for others",
 	  .handler = do_list,
 	  .print = print_names },
 	{ .name = "dns add",

@@ -229,6 +229,7 @@ static void silent_resolver_is_followed_by_the_next(void **state)
 	resolver_answers(w.fd[0], &a, 300, 4);
 	rig_cycle(w.r);
 	assert_int_equal(rig_pending(w.r), 0);
+	assert_int_equal(rig_drops(w.r, DROP_DNS_LATE), 1);
 	assert_int_equal(answers(&w), 1);
 	world_free(&w);
 }
