@@ -266,12 +266,27 @@ static int add_dns(const struct option_def *d, struct stack_config *c, const cha
 	return 0;
 }
 
+/* "allow " or "deny " at the beginning of @*arg; stepped over. */
+static int parse_verdict(const char **arg, bool *allow)
+{
+	size_t word = strcspn(*arg, " ");
+
+	*allow = word == 5 && memcmp(*arg, "allow", 5) == 0;
+	if (!*allow && !(word == 4 && memcmp(*arg, "deny", 4) == 0))
+		return -EINVAL;
+	*arg += word + strspn(*arg + word, " ");
+	return **arg ? 0 : -EINVAL;
+}
+
 static int add_rule(const struct option_def *d, struct policy_list *l, const char *arg, char *why,
 		    size_t why_len)
 {
+	bool allow = d->type == OPT_ALLOW;
 	char reason[160];
 
-	if (policy_list_add(l, d->type == OPT_ALLOW, arg, reason, sizeof(reason)) < 0)
+	if (d->type == OPT_RULE && parse_verdict(&arg, &allow) < 0)
+		return bad(d, why, why_len, "\"%.60s\" is neither allow RULE nor deny RULE", arg);
+	if (policy_list_add(l, allow, arg, reason, sizeof(reason)) < 0)
 		return bad(d, why, why_len, "%s", reason);
 	return 0;
 }
@@ -346,7 +361,7 @@ bool option_repeats(const struct option_def *d)
 {
 	return d->type == OPT_NET || d->type == OPT_DNS || d->type == OPT_NAME ||
 	       d->type == OPT_ENV || d->type == OPT_ALLOW || d->type == OPT_DENY ||
-	       d->type == OPT_PUBLISH;
+	       d->type == OPT_RULE || d->type == OPT_PUBLISH;
 }
 
 /**
@@ -425,6 +440,7 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		return add_publish(d, o, text, why, why_len);
 	case OPT_ALLOW:
 	case OPT_DENY:
+	case OPT_RULE:
 		return add_rule(d, field(d, o), text, why, why_len);
 	case OPT_GATEWAY_PORTS:
 		return set_gateway_ports(d, field(d, o), text, why, why_len);
@@ -519,6 +535,7 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 	case OPT_PUBLISH:
 	case OPT_ALLOW:
 	case OPT_DENY:
+	case OPT_RULE:
 		break;
 	case OPT_GATEWAY_PORTS:
 		show_gateway_ports(f, buf, len);

@@ -109,6 +109,7 @@ enum option_type {
 	OPT_ENV,     /* one more NAME=VALUE */
 	OPT_ALLOW,   /* one more rule of struct policy_list */
 	OPT_DENY,
+	OPT_RULE,	   /* the same, with "allow" or "deny" before it */
 	OPT_GATEWAY_PORTS, /* of struct policy_list */
 	OPT_CONFIG,	   /* a file that is read before all other options */
 	OPT_PUBLISH,	   /* one more forward */

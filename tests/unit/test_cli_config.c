@@ -112,6 +112,29 @@ static void command_line_counts_over_the_file_wherever_it_stands(void **state)
 	run_options_free(&o);
 }
 
+/* Two lists cannot take turns; one of both verdicts can. The command line comes behind. */
+static void rules_keep_their_order(void **state)
+{
+	static const char *const want[] = { "allow 10.0.0.1",	 "deny 10.0.0.0/8",
+					    "allow *.b.test",	 "deny tcp:*:25",
+					    "allow *",		 "deny c.test",
+					    "allow udp:1.2.3.4", "deny d.test" };
+	struct run_options o;
+
+	(void)state;
+	assert_int_equal(parse(&o, COMMAND_RUN,
+			       "{\"policy\":{\"allow\":[\"10.0.0.1\"],"
+			       "\"rules\":[\"deny 10.0.0.0/8\",\"allow *.b.test\","
+			       "\"deny   tcp:*:25\",\"allow *\"],"
+			       "\"deny\":[\"c.test\"]}}",
+			       "--rule=allow udp:1.2.3.4", "--deny=d.test"),
+			 0);
+	assert_int_equal(o.policy.nrules, ARRAY_SIZE(want));
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+		assert_string_equal(o.policy.rules[i].text, want[i]);
+	run_options_free(&o);
+}
+
 static void refused(enum command command, const char *text, const char *message)
 {
 	struct run_options o;
@@ -150,6 +173,12 @@ static void refusals_name_file_and_key(void **state)
 	refused(COMMAND_RUN, "{\"net\":{\"dns_name\":\"a=b\"}}", ": net.dns_name: \"a=b\": ");
 	refused(COMMAND_RUN, "{\"net\":{\"dns_cache\":true}}", ": net.dns_cache: cannot");
 	refused(COMMAND_RUN, "{\"net\":{\"dns_cache\":0}}", ": net.dns_cache: 0 is not within");
+	refused(COMMAND_RUN, "{\"policy\":{\"rules\":[\"allow *\",\"10.0.0.1\"]}}",
+		": policy.rules: \"10.0.0.1\" is neither");
+	refused(COMMAND_RUN, "{\"policy\":{\"rules\":\"deny\"}}",
+		": policy.rules: \"\" is neither");
+	refused(COMMAND_RUN, "{\"policy\":{\"rules\":\"denying *\"}}", ": policy.rules: \"den");
+	refused(COMMAND_RUN, "{\"policy\":{\"rules\":[\"deny 10.0.0.1/8\"]}}", ": policy.rules: ");
 	refused(COMMAND_VHOST_USER, "{\"machine\":{\"cpus\":1}}", ": machine.cpus: no such key");
 }
 
@@ -214,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_of_all_kinds_are_read),
 		cmocka_unit_test(command_line_counts_over_the_file_wherever_it_stands),
+		cmocka_unit_test(rules_keep_their_order),
 		cmocka_unit_test(refusals_name_file_and_key),
 		cmocka_unit_test(a_file_that_cannot_be_read_is_named),
 		cmocka_unit_test(every_option_has_a_key),
