@@ -134,6 +134,14 @@ int stack_rx_alloc(struct stack *st, uint32_t want, struct rx_frame *frame)
 }
 
 /**
+ * rate_in_waits() - is it for want of tokens that nothing goes to the guest?
+ */
+bool rate_in_waits(const struct stack *st)
+{
+	return timer_armed(&st->rate_in.timer);
+}
+
+/**
  * rate_refund() - a frame of the guest's went nowhere and will come again
  * @bytes:	of the frame, counted in this very call of stack_input()
  */

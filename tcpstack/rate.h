@@ -42,6 +42,7 @@ void rate_init(struct stack *st);
 void rate_fini(struct stack *st);
 void rate_apply(struct stack *st);
 void rate_refund(struct stack *st, uint32_t bytes);
+bool rate_in_waits(const struct stack *st);
 int stack_rx_alloc(struct stack *st, uint32_t want, struct rx_frame *frame);
 
 #endif

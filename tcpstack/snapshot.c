@@ -68,7 +68,9 @@ static void snap_dgram(const struct stack *st, const struct flow *f, struct flow
 	if (!st->port)
 		s->stall = STALL_NO_DRIVER;
 	else if (!dlist_empty(&df->ready))
-		s->stall = st->rx_starved ? STALL_NO_BUFFERS : STALL_NONE;
+		s->stall = !st->rx_starved     ? STALL_NONE
+			   : rate_in_waits(st) ? STALL_RATE
+					       : STALL_NO_BUFFERS;
 }
 
 static const struct flow_table *table(const struct stack *st, uint32_t proto)

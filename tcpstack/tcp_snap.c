@@ -14,12 +14,12 @@ static enum flow_stall stall_tx(const struct tcp_flow *fl)
 }
 
 /* Towards the guest: do bytes wait in the socket, or for an ACK? */
-static enum flow_stall stall_rx(const struct tcp_flow *fl)
+static enum flow_stall stall_rx(const struct stack *st, const struct tcp_flow *fl)
 {
 	uint32_t in_flight = fl->snd_max - fl->snd_una;
 
 	if (fl->rx_starved)
-		return STALL_NO_BUFFERS;
+		return rate_in_waits(st) ? STALL_RATE : STALL_NO_BUFFERS;
 	if (fl->snd_wnd == 0 && fl->rx_ready)
 		return STALL_WINDOW_ZERO;
 	if (fl->recovering || fl->retries)
@@ -51,7 +51,7 @@ static enum flow_stall stall(const struct stack *st, const struct tcp_flow *fl)
 	if (!dlist_empty(&fl->dirty))
 		return STALL_NONE;
 	why = stall_tx(fl);
-	return why == STALL_IDLE ? stall_rx(fl) : why;
+	return why == STALL_IDLE ? stall_rx(st, fl) : why;
 }
 
 /**

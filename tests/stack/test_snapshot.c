@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/base/base.h"
 #include "src/base/log.h"
 #include "tcpstack/limit.h"
+#include "tcpstack/limits.h"
 #include "tcpstack/snapshot.h"
 
 #define MANY 700 /* more than two chunks of a walk */
@@ -158,6 +160,55 @@ static void a_guest_without_buffers_is_named(void **state)
 	rig_free(r);
 }
 
+/* Of the only flow of @proto. */
+static enum flow_stall stall_of(struct rig *r, enum flow_proto proto)
+{
+	struct flow_cursor at = { .proto = proto };
+	struct flow_snap s[4];
+
+	assert_true(stack_snap_flows(rig_stack(r), &at, s, ARRAY_SIZE(s)) > 0);
+	assert_int_equal(s[0].proto, proto);
+	return s[0].stall;
+}
+
+/* Out of tokens is not out of buffers, for a stream and for datagrams. */
+static void flows_without_tokens_are_named(void **state)
+{
+	static uint8_t data[1400];
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint16_t port, uport;
+	uint64_t pos = 0;
+	int lfd = rig_listen(&port), ufd = rig_udp_socket(&uport), fd;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	log_set_level(LOG_ERROR);
+	cfg.stack.rate_in = 100000;
+	cfg.rx_buffers = 4;
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 40000, port);
+	fd = rig_conn_open(&c, lfd);
+	rig_send_udp(r, 5000, RIG_GATEWAY, uport, data, 1);
+	RIG_UNTIL(r, recvfrom(ufd, data, sizeof(data), 0, (struct sockaddr *)&from, &len) == 1);
+	rig_pump_write(fd, c.rx_seed, &pos, 500000);
+	RIG_UNTIL(r, (rig_conn_poll(&c), stall_of(r, FLOW_TCP) == STALL_RATE));
+	assert_int_equal(sendto(ufd, data, sizeof(data), 0, (struct sockaddr *)&from, len),
+			 sizeof(data));
+	RIG_UNTIL(r, stall_of(r, FLOW_UDP) == STALL_RATE);
+	/* With tokens, and no buffers, it is the buffers. */
+	rig_set_auto_refill(r, false);
+	assert_int_equal(stack_limit_set(rig_stack(r), "rate-in", 0), 0);
+	RIG_UNTIL(r, (rig_advance(r, 10 * NS_PER_MS), stall_of(r, FLOW_TCP) == STALL_NO_BUFFERS));
+	close(fd);
+	close(ufd);
+	close(lfd);
+	rig_free(r);
+}
+
 /* Each flow once, in as many pieces as it takes, though others come and go meanwhile. */
 static void a_walk_in_pieces_finds_each_flow_once(void **state)
 {
@@ -264,7 +315,10 @@ int main(void)
 		cmocka_unit_test(a_guest_that_does_not_read_is_named),
 		cmocka_unit_test(a_guest_without_buffers_is_named),
 		cmocka_unit_test(a_walk_in_pieces_finds_each_flow_once),
+		cmocka_unit_test(flows_without_tokens_are_named),
 		cmocka_unit_test(limits_move_while_the_stack_runs),
+		cmocka_unit_test(every_limit_can_be_changed),
+		cmocka_unit_test(datagram_limits_hold_and_can_be_lifted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
