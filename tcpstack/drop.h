@@ -35,6 +35,7 @@
 	X(TCP_ACK, "tcp_ack", "ACK of something never sent")                                   \
 	X(TCP_STATE, "tcp_state", "segment makes no sense in this state")                      \
 	X(TCP_PARK_LIMIT, "tcp_park_limit", "beyond the window: not taken, guest will resend") \
+	X(TCP_PARK_FULL, "tcp_park_full", "no memory to hold it: not taken, will be resent")   \
 	/* UDP, ICMP, services */                                                              \
 	X(UDP_SEND, "udp_send", "host socket refused the datagram")                            \
 	X(UDP_TOO_BIG, "udp_too_big", "datagram longer than the guest's MTU")                  \

@@ -118,8 +118,7 @@
 #define LIMIT_TCP_SEGMENTS	 1024
 #define LIMIT_TCP_SEGMENTS_COPY	 256 /* of them, left for arena copies */
 #define LIMIT_TCP_PARK_BUF_BYTES (64U << 10)
-#define LIMIT_TCP_PARK_BUFS_MIN	 16
-#define LIMIT_TCP_PARK_BUFS_MAX	 256
+#define LIMIT_TCP_PARK_BUFS	 256
 
 /*
  * What came before its turn, in chunks of two Ethernet segments and a half: 1 MiB

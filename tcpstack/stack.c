@@ -358,6 +358,14 @@ void stack_reset(struct stack *st)
 	memcpy(st->guest_mac, st->cfg.guest_mac, 6);
 }
 
+/* Frames of the guest that went nowhere, and that it will send again. */
+static uint64_t to_be_resent(const struct stack *st)
+{
+	return counter_get(&st->n.drops[DROP_TCP_PARK_LIMIT]) +
+	       counter_get(&st->n.drops[DROP_TCP_PARK_FULL]) +
+	       counter_get(&st->n.drops[DROP_UDP_SEND]);
+}
+
 /**
  * stack_input() - one frame from the guest
  * @frame:	read during the call; see port.h for what outlives it
@@ -371,11 +379,9 @@ enum tx_verdict stack_input(struct stack *st, const struct tx_frame *frame)
 
 	counter_inc(&st->n.tx_frames);
 	counter_add(&st->n.tx_bytes, frame->len);
-	lost = counter_get(&st->n.drops[DROP_TCP_PARK_LIMIT]) +
-	       counter_get(&st->n.drops[DROP_UDP_SEND]);
+	lost = to_be_resent(st);
 	verdict = eth_input(st, frame);
-	if (unlikely(lost != counter_get(&st->n.drops[DROP_TCP_PARK_LIMIT]) +
-				     counter_get(&st->n.drops[DROP_UDP_SEND])))
+	if (unlikely(lost != to_be_resent(st)))
 		rate_refund(st, frame->len);
 	return verdict;
 }

@@ -348,10 +348,9 @@ static void on_room(struct bulk *b, struct bulk_queue *q)
 /* Memory for all that is ever collected or parked. */
 static int make_arena(struct tcp *t)
 {
-	uint32_t bufs = MAX(2 * t->st->cfg.max_tcp, LIMIT_TCP_PARK_BUFS_MIN);
 	struct pool_config pools[] = {
 		{ "tcp-seg", sizeof(struct bulk_seg), LIMIT_TCP_SEGMENTS },
-		{ "tcp-park", LIMIT_TCP_PARK_BUF_BYTES, MIN(bufs, LIMIT_TCP_PARK_BUFS_MAX) },
+		{ "tcp-park", LIMIT_TCP_PARK_BUF_BYTES, LIMIT_TCP_PARK_BUFS },
 		{ "tcp-loan", sizeof(struct bulk_loan), LIMIT_BULK_LOANS },
 		{ "tcp-early", LIMIT_TCP_EARLY_CHUNK_BYTES, LIMIT_TCP_EARLY_ALL },
 	};

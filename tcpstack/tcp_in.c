@@ -165,7 +165,7 @@ static enum tx_verdict payload_input(struct tcp *t, struct tcp_flow *fl, const s
 
 		verdict = bulk_put(&t->bulk, &fl->tx, pkt->frame, off, len, may_hold);
 		if (verdict == BULK_FULL) {
-			stack_drop(t->st, DROP_TCP_PARK_LIMIT);
+			stack_drop(t->st, DROP_TCP_PARK_FULL);
 			return TX_DONE;
 		}
 		held = verdict == BULK_HELD;

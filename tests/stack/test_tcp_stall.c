@@ -298,11 +298,11 @@ static void reset_with_parked_bytes(void **state)
 	up_end(&u);
 }
 
-/* Many flows stalled at once: what finds no room is refused, not lost (TCP_PARK_LIMIT). */
+/* Many flows stalled at once: what finds no room is refused, not lost (TCP_PARK_FULL). */
 static void parking_space_runs_out_gracefully(void **state)
 {
 	(void)state;
-	enum { FLOWS = 24 };
+	enum { FLOWS = 200, BYTES = MIB / 4 };
 	struct rig_config cfg;
 	static struct rig_conn c[FLOWS];
 	uint64_t got[FLOWS] = { 0 };
@@ -330,7 +330,7 @@ static void parking_space_runs_out_gracefully(void **state)
 		for (uint16_t i = 0; i < FLOWS; i++) {
 			uint64_t before = c[i].tx_bytes;
 
-			rig_conn_upload(&c[i], MIB, 1460);
+			rig_conn_upload(&c[i], BYTES, 1460);
 			sent += c[i].tx_bytes - before;
 		}
 		rig_cycle(r);
@@ -338,7 +338,7 @@ static void parking_space_runs_out_gracefully(void **state)
 		still = sent ? 0 : still + 1;
 	}
 	assert_true(rig_held(r) <= LIMIT_TCP_HELD_ALL);
-	assert_true(rig_drops(r, DROP_TCP_PARK_LIMIT) > 0);
+	assert_true(rig_drops(r, DROP_TCP_PARK_FULL) > 0);
 	for (uint64_t since = clock_now_ns(); ready < FLOWS;) {
 		ready = 0;
 		rig_step(r, since, "all flows", __FILE__, __LINE__);
@@ -348,11 +348,58 @@ static void parking_space_runs_out_gracefully(void **state)
 			una[i] = c[i].snd_una;
 			if (stuck[i] % 10 == 9 && !rig_conn_acked(&c[i]))
 				rig_conn_resend(&c[i]);
-			rig_conn_upload(&c[i], MIB, 1460);
+			rig_conn_upload(&c[i], BYTES, 1460);
 			rig_pump_read(fd[i], c[i].tx_seed, &got[i]);
-			ready += got[i] == MIB;
+			ready += got[i] == BYTES;
 		}
 	}
+	for (uint16_t i = 0; i < FLOWS; i++)
+		close(fd[i]);
+	close(lfd);
+	rig_free(r);
+}
+
+/* As few as the limit of connections lets in: each has room for what it may send. */
+static void a_few_parked_flows_find_room(void **state)
+{
+	(void)state;
+	enum { FLOWS = 8 };
+	struct rig_config cfg;
+	static struct rig_conn c[FLOWS];
+	struct rig *r;
+	uint16_t port;
+	int lfd = rig_listen(&port), fd[FLOWS];
+	uint32_t still = 0;
+
+	rig_config_defaults(&cfg);
+	cfg.stack.max_tcp = FLOWS;
+	r = rig_new(&cfg);
+	for (uint16_t i = 0; i < FLOWS; i++) {
+		rig_conn_init(&c[i], r, (uint16_t)(40000 + i), port);
+		c[i].group = c;
+		c[i].group_size = i + 1U;
+		fd[i] = rig_conn_open(&c[i], lfd);
+	}
+	for (uint16_t i = 0; i < FLOWS; i++)
+		c[i].group_size = FLOWS;
+	for (int ms = 0; still < 20; ms++) {
+		uint64_t sent = 0;
+
+		for (uint16_t i = 0; i < FLOWS; i++) {
+			uint64_t before = c[i].tx_bytes;
+
+			/* Two fit an arena buffer, with much to spare. */
+			rig_conn_upload(&c[i], 32 * MIB, 25000);
+			sent += c[i].tx_bytes - before;
+		}
+		rig_advance(r, 10 * NS_PER_MS);
+		rig_conn_poll(c);
+		still = sent ? 0 : still + 1;
+	}
+	assert_int_equal(rig_held(r), 0);
+	assert_true(COUNT(r, parked_bytes) > 0);
+	assert_int_equal(rig_drops(r, DROP_TCP_PARK_FULL), 0);
+	assert_int_equal(rig_drops(r, DROP_TCP_PARK_LIMIT), 0);
 	for (uint16_t i = 0; i < FLOWS; i++)
 		close(fd[i]);
 	close(lfd);
@@ -377,6 +424,7 @@ int main(void)
 		cmocka_unit_test(driver_reset_returns_parked_frames),
 		cmocka_unit_test(reset_with_parked_bytes),
 		cmocka_unit_test(parking_space_runs_out_gracefully),
+		cmocka_unit_test(a_few_parked_flows_find_room),
 	};
 
 	return cmocka_run_group_tests_name("tcp_stall", tests, NULL, NULL);
