@@ -36,12 +36,13 @@ static void on_event(void *ctx, uint64_t token, uint32_t events)
 /**
  * dgram_init() - make the table and register its tokens
  * @d:			@st, @kind, @expired and @active set by the caller
- * @cap:		most flows
+ * @limit:		most flows to begin with
+ * @usual:		the table has room for so many, or for @limit
  * @record_size:	of the protocol's record
  *
  * Return: 0 or -errno
  */
-int dgram_init(struct dgram *d, uint32_t cap, uint32_t record_size)
+int dgram_init(struct dgram *d, uint32_t limit, uint32_t usual, uint32_t record_size)
 {
 	static const char *const names[TOKEN_KINDS] = {
 		[TOKEN_UDP] = "udp",
@@ -49,10 +50,12 @@ int dgram_init(struct dgram *d, uint32_t cap, uint32_t record_size)
 		[TOKEN_DNS] = "dns",
 		[TOKEN_DNS_LATE] = "dns-late",
 	};
-	int rc = flow_table_init(&d->flows, cap, record_size, &d->st->hash_key);
+	int rc = flow_table_init(&d->flows, stack_flow_cap(limit, usual), record_size,
+				 &d->st->hash_key);
 
 	if (rc)
 		return rc;
+	d->flows.limit = limit;
 	dlist_init(&d->ready);
 	loop_on_token(d->st->loop, d->kind, on_event, d);
 	memory_add_table(d->st, names[d->kind], &d->flows);

@@ -46,7 +46,7 @@ struct dgram {
 };
 
 /* dgram.c */
-int dgram_init(struct dgram *d, uint32_t cap, uint32_t record_size);
+int dgram_init(struct dgram *d, uint32_t limit, uint32_t usual, uint32_t record_size);
 void dgram_reset(struct dgram *d);
 void dgram_fini(struct dgram *d);
 struct dgram_flow *dgram_new(struct dgram *d, const struct flow_key *key);

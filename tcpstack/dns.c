@@ -160,7 +160,7 @@ int dns_init(struct stack *st)
 	dns->d.st = st;
 	dns->d.kind = TOKEN_DNS;
 	dns->d.expired = on_timeout;
-	rc = dgram_init(&dns->d, st->cfg.max_dns, sizeof(struct dns_query));
+	rc = dgram_init(&dns->d, st->cfg.max_dns, st->cfg.max_dns, sizeof(struct dns_query));
 	if (!rc)
 		rc = dns_late_init(st);
 	if (!rc)

@@ -2,8 +2,9 @@
 /*
  * Limits while a stack runs.
  *
- * A table of flows was sized at the start, so a limit of flows moves between
- * one and that; what is beyond a limit that was lowered stays until it ends.
+ * A table of flows was sized at the start (stack_flow_cap()), so a limit of flows
+ * moves between one and that; what is beyond a limit that was lowered stays until it
+ * ends.
  */
 #include "tcpstack/limit.h"
 
@@ -13,82 +14,95 @@
 #include "tcpstack/tcp.h"
 #include "tcpstack/udp_priv.h"
 
-/* Connections a second; what the command line takes. */
-#define RATE_MAX 1000000
+#define FIELD(f) offsetof(struct stack_config, f), sizeof(((struct stack_config *)0)->f)
 
-enum limit {
-	MAX_CONNS,
-	MAX_CONN_RATE,
-	MAX_UDP,
-	DNS_CACHE,
-	RATE_OUT,
-	RATE_IN,
-	RATE_OUT_PACKETS,
-	RATE_IN_PACKETS,
-	LIMITS
-};
-
-static const struct {
+/**
+ * struct row - one limit
+ * @offset, @size:	of its field in struct stack_config
+ * @least, @most:	what it can be set to; of what was sized at the start, @most is
+ *		that size
+ */
+struct row {
 	const char *name, *text;
-} names[LIMITS] = {
-	[MAX_CONNS] = { "max-conns", "TCP connections at one time" },
-	[MAX_CONN_RATE] = { "max-conn-rate", "new TCP connections a second, 0 = no limit" },
-	[MAX_UDP] = { "max-udp", "UDP flows at one time" },
-	[DNS_CACHE] = { "dns-cache", "DNS answers that are kept" },
-	[RATE_OUT] = { "rate-out", "bytes a second from the guest, 0 = no limit" },
-	[RATE_IN] = { "rate-in", "bytes a second to the guest, 0 = no limit" },
-	[RATE_OUT_PACKETS] = { "rate-out-packets", "packets a second from the guest" },
-	[RATE_IN_PACKETS] = { "rate-in-packets", "packets a second to the guest" },
+	size_t offset, size;
+	uint64_t least, most;
 };
 
-static struct flow_table *table(const struct stack *st, enum limit which)
-{
-	return which == MAX_CONNS ? &st->tcp->flows : &st->udp->d.flows;
-}
+static const struct row rows[] = {
+	{ "max-conns", "TCP connections at one time", FIELD(max_tcp), 1, 0 },
+	{ "max-conn-rate", "new TCP connections a second, 0 = no limit", FIELD(max_conn_rate), 0,
+	  LIMIT_CONN_RATE_MAX },
+	{ "max-udp", "UDP flows at one time", FIELD(max_udp), 1, 0 },
+	{ "max-ping", "ICMP echo flows at one time", FIELD(max_ping), 1, 0 },
+	{ "dns-cache", "DNS answers that are kept", FIELD(dns_cache), 0, 0 },
+	{ "rate-out", "bytes a second from the guest, 0 = no limit", FIELD(rate_out), 0,
+	  LIMIT_RATE_MAX },
+	{ "rate-in", "bytes a second to the guest, 0 = no limit", FIELD(rate_in), 0,
+	  LIMIT_RATE_MAX },
+	{ "rate-out-packets", "packets a second from the guest", FIELD(rate_out_packets), 0,
+	  LIMIT_RATE_MAX },
+	{ "rate-in-packets", "packets a second to the guest", FIELD(rate_in_packets), 0,
+	  LIMIT_RATE_MAX },
+	{ "rate-burst", "milliseconds of a rate that may come at once", FIELD(rate_burst_ms), 1,
+	  LIMIT_RATE_BURST_MS_MAX },
+};
 
-static uint64_t *rate(struct stack_config *cfg, enum limit which)
+static_assert(ARRAY_SIZE(rows) <= STACK_LIMITS_MAX, "all of them are shown");
+
+/* The table whose size a row bounds, NULL = it is no limit of flows. */
+static struct flow_table *table(struct stack *st, const struct row *row)
 {
-	switch (which) {
-	case RATE_OUT:
-		return &cfg->rate_out;
-	case RATE_IN:
-		return &cfg->rate_in;
-	case RATE_OUT_PACKETS:
-		return &cfg->rate_out_packets;
-	case RATE_IN_PACKETS:
-		return &cfg->rate_in_packets;
+	switch (row->offset) {
+	case offsetof(struct stack_config, max_tcp):
+		return &st->tcp->flows;
+	case offsetof(struct stack_config, max_udp):
+		return &st->udp->d.flows;
+	case offsetof(struct stack_config, max_ping):
+		return ping_flows(st);
 	default:
 		return NULL;
 	}
 }
 
-static void get(const struct stack *st, enum limit which, struct stack_limit *out)
+static bool is_dns_cache(const struct row *row)
 {
-	*out = (struct stack_limit){ .name = names[which].name, .text = names[which].text };
-	if (which == MAX_CONN_RATE) {
-		out->value = st->cfg.max_conn_rate;
-		out->max = RATE_MAX;
-		out->used = UINT64_MAX;
-		return;
-	}
-	if (which == DNS_CACHE) {
-		out->value = st->dns->cache.limit;
-		out->used = st->dns->cache.used;
-		out->max = st->dns->cache.slots;
-		return;
-	}
-	if (which >= RATE_OUT) {
-		struct stack_config cfg = st->cfg;
+	return row->offset == offsetof(struct stack_config, dns_cache);
+}
 
-		out->value = *rate(&cfg, which);
-		out->max = LIMIT_RATE_MAX;
-		out->used = UINT64_MAX;
-		return;
+static uint64_t read_field(const struct stack_config *cfg, const struct row *row)
+{
+	const char *at = (const char *)cfg + row->offset;
+
+	return row->size == sizeof(uint64_t) ? *(const uint64_t *)(const void *)at
+					     : *(const uint32_t *)(const void *)at;
+}
+
+static void write_field(struct stack_config *cfg, const struct row *row, uint64_t value)
+{
+	char *at = (char *)cfg + row->offset;
+
+	if (row->size == sizeof(uint64_t))
+		*(uint64_t *)(void *)at = value;
+	else
+		*(uint32_t *)(void *)at = (uint32_t)value;
+}
+
+static void get(struct stack *st, const struct row *row, struct stack_limit *out)
+{
+	const struct flow_table *t = table(st, row);
+
+	*out = (struct stack_limit){
+		.name = row->name,
+		.text = row->text,
+		.value = read_field(&st->cfg, row),
+		.min = row->least,
+		.max = t ? t->cap : row->most,
+		.used = t ? t->used : UINT64_MAX,
+	};
+	if (is_dns_cache(row)) {
+		out->max = st->dns->cache.slots;
+		out->used = st->dns->cache.used;
 	}
-	out->value = table(st, which)->limit;
-	out->used = table(st, which)->used;
-	out->min = 1;
-	out->max = table(st, which)->cap;
 }
 
 /**
@@ -97,12 +111,12 @@ static void get(const struct stack *st, enum limit which, struct stack_limit *ou
  *
  * Return: how many there are
  */
-uint32_t stack_limits(const struct stack *st, struct stack_limit *out, uint32_t max)
+uint32_t stack_limits(struct stack *st, struct stack_limit *out, uint32_t max)
 {
-	uint32_t n = MIN((uint32_t)LIMITS, max);
+	uint32_t n = MIN((uint32_t)ARRAY_SIZE(rows), max);
 
 	for (uint32_t i = 0; i < n; i++)
-		get(st, (enum limit)i, &out[i]);
+		get(st, &rows[i], &out[i]);
 	return n;
 }
 
@@ -114,25 +128,22 @@ uint32_t stack_limits(const struct stack *st, struct stack_limit *out, uint32_t 
  */
 int stack_limit_set(struct stack *st, const char *name, uint64_t value)
 {
-	for (uint32_t i = 0; i < LIMITS; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct flow_table *t = table(st, &rows[i]);
 		struct stack_limit l;
 
-		if (strcmp(names[i].name, name) != 0)
+		if (strcmp(rows[i].name, name) != 0)
 			continue;
-		get(st, (enum limit)i, &l);
+		get(st, &rows[i], &l);
 		if (value < l.min || value > l.max)
 			return -ERANGE;
-		if (i == MAX_CONN_RATE)
-			st->cfg.max_conn_rate = (uint32_t)value;
-		else if (i == DNS_CACHE)
+		write_field(&st->cfg, &rows[i], value);
+		if (t)
+			t->limit = (uint32_t)value;
+		else if (is_dns_cache(&rows[i]))
 			counter_add(&st->n.dns_cache_evictions,
 				    dns_cache_set_limit(&st->dns->cache, (uint32_t)value));
-		else if (i >= RATE_OUT)
-			*rate(&st->cfg, (enum limit)i) = value;
-		else
-			table(st, (enum limit)i)->limit = (uint32_t)value;
-		if (i >= RATE_OUT)
-			rate_apply(st);
+		rate_apply(st);
 		return 0;
 	}
 	return -ENOENT;

@@ -23,7 +23,7 @@ struct stack_limit {
 #define STACK_LIMITS_MAX 16
 
 /* limit.c */
-uint32_t stack_limits(const struct stack *st, struct stack_limit *out, uint32_t max);
+uint32_t stack_limits(struct stack *st, struct stack_limit *out, uint32_t max);
 int stack_limit_set(struct stack *st, const char *name, uint64_t value);
 
 #endif

@@ -26,9 +26,10 @@
 #define LIMIT_HOST6_GUEST   0x15
 
 /* Rates: the most that can be asked for, a bucket's depth, and its least depth in packets. */
-#define LIMIT_RATE_MAX	       (8ULL << 30) /* bytes a second; times a second in ns it fits 64 bits */
-#define LIMIT_RATE_BURST_MS    100	    /* milliseconds of the rate */
-#define LIMIT_RATE_PACKETS_MIN 64
+#define LIMIT_RATE_MAX		(8ULL << 30) /* bytes a second; times a second in ns it fits 64 bits */
+#define LIMIT_RATE_BURST_MS	100	     /* milliseconds of the rate */
+#define LIMIT_RATE_BURST_MS_MAX 10000
+#define LIMIT_RATE_PACKETS_MIN	64
 
 /* Flows at one time. TCP and UDP flows cost the process a descriptor each. */
 #define LIMIT_TCP_FLOWS	  4096
@@ -39,8 +40,9 @@
 /* What stack_config_check() accepts: an index is 32 bits, a descriptor table a million. */
 #define LIMIT_FLOWS_MAX (1U << 20)
 
-/* New TCP connections a second; 0 = not limited. */
-#define LIMIT_CONN_RATE 0
+/* New TCP connections a second; 0 = not limited. And the most that can be asked for. */
+#define LIMIT_CONN_RATE	    0
+#define LIMIT_CONN_RATE_MAX 1000000
 
 /*
  * Between two looks for memory that a burst has left behind. What was idle for a

@@ -53,7 +53,7 @@ int ping_init(struct stack *st)
 	p->d.expired = on_expiry;
 	p->d.active = &st->n.ping_active;
 	p->d.wants_errors = true;
-	rc = dgram_init(&p->d, st->cfg.max_ping, sizeof(struct dgram_flow));
+	rc = dgram_init(&p->d, st->cfg.max_ping, LIMIT_PING_FLOWS, sizeof(struct dgram_flow));
 	if (rc)
 		ping_fini(st);
 	return rc;
@@ -252,7 +252,7 @@ void ping_run(struct stack *st)
 /**
  * ping_flows() - the table, for a walk from outside
  */
-const struct flow_table *ping_flows(const struct stack *st)
+struct flow_table *ping_flows(const struct stack *st)
 {
 	return &st->ping->d.flows;
 }

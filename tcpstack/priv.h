@@ -190,7 +190,7 @@ void ping_fini(struct stack *st);
 void ping_reset_all(struct stack *st);
 void ping_input(struct stack *st, const struct packet *pkt, uint16_t id);
 void ping_run(struct stack *st);
-const struct flow_table *ping_flows(const struct stack *st);
+struct flow_table *ping_flows(const struct stack *st);
 
 /* dhcp.c: called by udp_input() for port 67 */
 void dhcp_input(struct stack *st, const struct packet *pkt);

@@ -76,8 +76,13 @@ struct stack_net {
  * @resolvers:			host resolvers in order of use, port included; see
  *				stack_set_resolvers()
  * @hostname:			DHCP option 12, "" for none
+<<<<<<< HEAD
  * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time
  * @dns_cache:			answers of resolvers that are kept, 0 = none
+=======
+ * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time; all but the
+ *				last can be changed while it runs, up to stack_flow_cap()
+>>>>>>> c7f9147 (limits: every one can be changed while it runs, and lifted)
  * @rate_out, @rate_in:	bytes a second that the guest may send and receive, 0 = no limit
  * @rate_out_packets, @rate_in_packets:	the same in packets
  * @rate_burst_ms:	how much may come at once: so many milliseconds of the rate
@@ -113,6 +118,15 @@ struct stack_config {
 	struct stack_net splice_to[STACK_SPLICE_TO_MAX];
 	bool no_peek_offset;
 };
+
+/*
+ * What a table of flows is sized for: @asked of them, and no fewer than @usual, so that
+ * a limit that was set low at the start can be lifted. Records cost memory once used.
+ */
+static inline uint32_t stack_flow_cap(uint32_t asked, uint32_t usual)
+{
+	return asked > usual ? asked : usual;
+}
 
 /**
  * struct stack_env - what the stack takes from outside, so that tests own it

@@ -383,9 +383,11 @@ int tcp_init(struct stack *st)
 	t->conn_tokens = st->cfg.max_conn_rate * NS_PER_S;
 	t->peek_offset = !st->cfg.no_peek_offset && tcp_probe_peek_offset();
 
-	ret = flow_table_init(&t->flows, st->cfg.max_tcp, sizeof(struct tcp_flow), &st->hash_key);
+	ret = flow_table_init(&t->flows, stack_flow_cap(st->cfg.max_tcp, LIMIT_TCP_FLOWS),
+			      sizeof(struct tcp_flow), &st->hash_key);
 	if (ret)
 		goto free_tcp;
+	t->flows.limit = st->cfg.max_tcp;
 	ret = make_arena(t);
 	if (ret)
 		goto free_flows;

@@ -59,7 +59,8 @@ int udp_init(struct stack *st)
 	u->d.active = &st->n.udp_active;
 	u->d.wants_errors = true;
 	u->stage = malloc(LIMIT_UDP_BATCH * sizeof(*u->stage));
-	rc = u->stage ? dgram_init(&u->d, st->cfg.max_udp, sizeof(struct udp_flow)) : -ENOMEM;
+	rc = u->stage ? dgram_init(&u->d, st->cfg.max_udp, LIMIT_UDP_FLOWS, sizeof(struct udp_flow))
+		      : -ENOMEM;
 	if (rc)
 		udp_fini(st);
 	return rc;
@@ -106,7 +107,8 @@ static struct udp_flow *open_flow(struct stack *st, const struct packet *pkt,
 	df = dgram_new(&st->udp->d, key);
 	if (!df) {
 		stack_drop(st, DROP_FLOW_LIMIT);
-		log_limited(LOG_WARN, "udp", "all %u UDP flows are in use", st->cfg.max_udp);
+		log_limited(LOG_WARN, "udp", "all %u UDP flows are in use (--max-udp)",
+			    st->cfg.max_udp);
 		return NULL;
 	}
 	rc = dgram_connect(&st->udp->d, df, 0, &host);

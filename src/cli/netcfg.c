@@ -14,6 +14,7 @@
 #include "src/base/log.h"
 #include "src/cli/resolv.h"
 #include "tcpstack/hosts.h"
+#include "tcpstack/limits.h"
 
 /* Descriptors that are not flows: machine, loop, queues, standard streams. */
 #define FDS_BESIDE_FLOWS 256
@@ -24,7 +25,9 @@
  */
 static void raise_fd_limit(const struct stack_config *net)
 {
-	rlim_t want = (rlim_t)net->max_tcp + net->max_udp + net->max_ping + net->max_dns +
+	rlim_t want = (rlim_t)stack_flow_cap(net->max_tcp, LIMIT_TCP_FLOWS) +
+		      stack_flow_cap(net->max_udp, LIMIT_UDP_FLOWS) +
+		      stack_flow_cap(net->max_ping, LIMIT_PING_FLOWS) + net->max_dns +
 		      FDS_BESIDE_FLOWS;
 	struct rlimit rl;
 

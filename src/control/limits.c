@@ -72,7 +72,7 @@ static int do_set(struct ctl_request *r)
 	if (err == -ERANGE)
 		return ctl_fail(r, -EINVAL,
 				"%s: outside of what limit get shows; tables of flows "
-				"keep the size of the start",
+				"keep their size",
 				k.name);
 	if (err < 0)
 		return err;

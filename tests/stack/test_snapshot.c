@@ -276,7 +276,7 @@ static void limits_move_while_the_stack_runs(void **state)
 	assert_true(stack_limits(rig_stack(r), l, STACK_LIMITS_MAX) >= 3);
 	assert_string_equal(l[0].name, "max-conns");
 	assert_int_equal(l[0].value, 4);
-	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", 5), -ERANGE);
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", LIMIT_TCP_FLOWS + 1), -ERANGE);
 	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", 0), -ERANGE);
 	assert_int_equal(stack_limit_set(rig_stack(r), "max-cons", 1), -ENOENT);
 
@@ -303,7 +303,84 @@ static void limits_move_while_the_stack_runs(void **state)
 	open_one(r, 40006, port, &refused);
 	assert_true(refused);
 	assert_int_equal(rig_drops(r, DROP_CONN_RATE), 1);
+
+	/* What was low at the start can be lifted. */
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conn-rate", 0), 0);
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-conns", 40), 0);
+	for (uint16_t i = 0; i < 36; i++) {
+		open_one(r, (uint16_t)(41000 + i), port, &refused);
+		assert_false(refused);
+	}
+	open_one(r, 41036, port, &refused);
+	assert_true(refused);
 	close(lfd);
+	rig_free(r);
+}
+
+/* The value of @name as it is shown, and how much of it is used. */
+static uint64_t limit_shown(struct rig *r, const char *name, uint64_t *used)
+{
+	struct stack_limit l[STACK_LIMITS_MAX];
+	uint32_t n = stack_limits(rig_stack(r), l, STACK_LIMITS_MAX);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (strcmp(l[i].name, name) != 0)
+			continue;
+		*used = l[i].used;
+		return l[i].value;
+	}
+	fail_msg("no limit is called %s", name);
+	return 0;
+}
+
+/* Whatever the command line bounds can be changed, and what is shown is what was set. */
+static void every_limit_can_be_changed(void **state)
+{
+	static const char *const names[] = { "max-conns", "max-conn-rate",    "max-udp",
+					     "max-ping",  "dns-cache",	      "rate-out",
+					     "rate-in",	  "rate-out-packets", "rate-in-packets",
+					     "rate-burst" };
+	struct rig_config cfg;
+	uint64_t used;
+	struct rig *r;
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_int_equal(stack_limit_set(rig_stack(r), names[i], 10 + i), 0);
+		assert_int_equal(limit_shown(r, names[i], &used), 10 + i);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(limit_shown(r, names[i], &used), 10 + i);
+	rig_free(r);
+}
+
+static void datagram_limits_hold_and_can_be_lifted(void **state)
+{
+	struct rig_config cfg;
+	uint64_t used;
+	struct rig *r;
+	uint16_t port;
+	int fd = rig_udp_socket(&port);
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.stack.max_udp = 2;
+	r = rig_new(&cfg);
+	log_set_level(LOG_ERROR);
+	for (uint16_t i = 0; i < 5; i++)
+		rig_send_udp(r, (uint16_t)(5000 + i), RIG_GATEWAY, port, "x", 1);
+	assert_int_equal(limit_shown(r, "max-udp", &used), 2);
+	assert_int_equal(used, 2);
+	assert_int_equal(rig_drops(r, DROP_FLOW_LIMIT), 3);
+	assert_int_equal(stack_limit_set(rig_stack(r), "max-udp", 4), 0);
+	for (uint16_t i = 0; i < 5; i++)
+		rig_send_udp(r, (uint16_t)(5000 + i), RIG_GATEWAY, port, "x", 1);
+	limit_shown(r, "max-udp", &used);
+	assert_int_equal(used, 4);
+	assert_int_equal(rig_drops(r, DROP_FLOW_LIMIT), 4);
+	close(fd);
 	rig_free(r);
 }
 
