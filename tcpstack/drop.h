@@ -38,7 +38,7 @@
 	X(TCP_PARK_FULL, "tcp_park_full", "no memory to hold it: not taken, will be resent")   \
 	/* UDP, ICMP, services */                                                              \
 	X(UDP_SEND, "udp_send", "host socket refused the datagram")                            \
-	X(UDP_TOO_BIG, "udp_too_big", "datagram longer than the guest's MTU")                  \
+	X(UDP_TOO_BIG, "udp_too_big", "datagram longer than any IP packet")                    \
 	X(ICMP_TYPE, "icmp_type", "only echo is forwarded")                                    \
 	X(ICMP_UNAVAILABLE, "icmp_unavailable", "host gives us no ping sockets")               \
 	X(NDP_MALFORMED, "ndp_malformed", "neighbour discovery message wrong")                 \

@@ -27,6 +27,16 @@
 #define TCP_HLEN 20
 #define UDP_HLEN 8
 
+/* Fragments are cut at multiples of this (RFC 791 3.2); the header of IPv6, RFC 8200 4.5. */
+#define FRAGMENT_UNIT  8
+#define FRAGMENT6_HLEN 8
+
+/* Next header values of IPv6, RFC 8200 section 4. */
+#define NEXT_HOP_BY_HOP	 0
+#define NEXT_ROUTING	 43
+#define NEXT_FRAGMENT	 44
+#define NEXT_DESTINATION 60
+
 #define PROTO_ICMP  1
 #define PROTO_TCP   6
 #define PROTO_UDP   17

@@ -11,12 +11,6 @@
 
 #include "src/base/base.h"
 
-/* Next header values, RFC 8200 section 4. */
-#define NEXT_HOP_BY_HOP	 0
-#define NEXT_ROUTING	 43
-#define NEXT_FRAGMENT	 44
-#define NEXT_DESTINATION 60
-
 #define ROUTING_TYPE0 0
 
 /* Every extension header is a multiple of this, and so long at least. */

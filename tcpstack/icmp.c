@@ -18,6 +18,31 @@
 #define NDP_FIRST 133
 #define NDP_LAST  137
 
+/* The reply to a request that came in fragments itself. */
+static void long_echo_reply(struct stack *st, const struct packet *pkt, const struct l3_spec *l3)
+{
+	const struct tx_frame *frame = pkt->frame;
+	uint8_t head[ICMP_HLEN];
+	struct out_data data = { .head = head,
+				 .head_len = sizeof(head),
+				 .iov = frame->iov,
+				 .iovcnt = frame->iovcnt,
+				 .off = pkt->l4 + ICMP_HLEN,
+				 .len = pkt->l4_len - ICMP_HLEN };
+	uint32_t sum = 0;
+
+	BUG_ON(frame_copy(frame, pkt->l4, head, sizeof(head)) != 0);
+	head[0] = ipaddr_is_v4(&pkt->src) ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY;
+	head[1] = 0;
+	put_be16(head + 2, 0);
+	if (!ipaddr_is_v4(&pkt->src))
+		sum = csum_pseudo(&l3->src, &l3->dst, PROTO_ICMP6, pkt->l4_len);
+	sum = csum_add(sum, head, sizeof(head));
+	sum = csum_add_iov(sum, data.iov, data.iovcnt, data.off, data.len);
+	put_be16(head + 2, csum_fold(sum));
+	out_fragments(st, l3, &data);
+}
+
 static void echo_reply(struct stack *st, const struct packet *pkt)
 {
 	bool v4 = ipaddr_is_v4(&pkt->src);
@@ -32,7 +57,7 @@ static void echo_reply(struct stack *st, const struct packet *pkt)
 	uint8_t *icmp;
 
 	if (ip_len > st->cfg.mtu) {
-		stack_drop(st, DROP_RX_TOO_BIG);
+		long_echo_reply(st, pkt, &l3);
 		return;
 	}
 	slot = out_begin(st, ETH_HLEN + ip_len);

@@ -24,17 +24,10 @@
 
 #define IP4_LEN_MAX 65535
 
-/* Fragments are cut at multiples of this, RFC 791 3.2. */
-#define FRAGMENT_UNIT 8
-
-/* The longest datagram in the smallest fragments. */
-#define FRAGMENTS_MAX ((IP4_LEN_MAX - IP4_HLEN) / ALIGN_DOWN(STACK_MTU_MIN - IP4_HLEN, 8) + 1)
-
 static_assert(sizeof(struct out_slot) + OUT_HEADERS_MAX <= LIMIT_OUT_SMALL_BYTES,
 	      "any segment without payload fits a small slot");
 static_assert(sizeof(struct out_slot) + PORT_FRAME_MAX <= LIMIT_OUT_LARGE_BYTES,
 	      "any frame fits a large slot");
-static_assert(FRAGMENTS_MAX <= LIMIT_OUT_WAITING, "a datagram in fragments can wait");
 
 /**
  * out_init() - find the pools in the stack's arena
@@ -244,11 +237,18 @@ static void write_eth(const struct stack *st, uint8_t *buf, const struct l3_spec
 	put_be16(buf + 12, v4 ? ETHERTYPE_IP4 : ETHERTYPE_IP6);
 }
 
-/* @frag: the flags and offset field; @id: for all fragments of a datagram alike. */
-static void write_ip4(uint8_t *ip, const struct l3_spec *l3, uint32_t l4_len, uint16_t frag,
-		      uint16_t id)
+static void write_ip4(struct stack *st, uint8_t *ip, const struct l3_spec *l3, uint32_t l4_len)
 {
+	uint16_t id = 0, frag = IP4_FLAG_DF;
+
 	BUG_ON(l4_len > IP4_LEN_MAX - IP4_HLEN);
+	if (l3->fragment) {
+		frag = (uint16_t)(l3->at / FRAGMENT_UNIT | (l3->more ? IP4_FLAG_MF : 0));
+		id = (uint16_t)l3->id;
+	} else if (!l3->dont_fragment) {
+		frag = 0;
+		id = ++st->ip_id;
+	}
 	ip[0] = 0x45;
 	ip[1] = l3->tos;
 	put_be16(ip + 2, (uint16_t)(IP4_HLEN + l4_len));
@@ -262,24 +262,35 @@ static void write_ip4(uint8_t *ip, const struct l3_spec *l3, uint32_t l4_len, ui
 	put_be16(ip + 10, csum_fold(csum_add(0, ip, IP4_HLEN)));
 }
 
-static void write_ip6(uint8_t *ip, const struct l3_spec *l3, uint32_t l4_len)
+/* Return: bytes of header */
+static uint32_t write_ip6(uint8_t *ip, const struct l3_spec *l3, uint32_t l4_len)
 {
-	BUG_ON(l4_len > UINT16_MAX);
+	uint32_t ext = l3->fragment ? FRAGMENT6_HLEN : 0;
+	uint8_t *frag = ip + IP6_HLEN;
+
+	BUG_ON(l4_len > UINT16_MAX - ext);
 	put_be32(ip, 6U << 28 | (uint32_t)l3->tos << 20);
-	put_be16(ip + 4, (uint16_t)l4_len);
-	ip[6] = l3->proto;
+	put_be16(ip + 4, (uint16_t)(ext + l4_len));
+	ip[6] = l3->fragment ? NEXT_FRAGMENT : l3->proto;
 	ip[7] = l3->ttl ? l3->ttl : LIMIT_TTL;
 	memcpy(ip + 8, l3->src.b, 16);
 	memcpy(ip + 24, l3->dst.b, 16);
+	if (ext) {
+		frag[0] = l3->proto;
+		frag[1] = 0;
+		put_be16(frag + 2, (uint16_t)(l3->at | l3->more));
+		put_be32(frag + 4, l3->id);
+	}
+	return IP6_HLEN + ext;
 }
 
 /**
  * out_l3() - write the Ethernet and IP headers of a frame (RFC 791 3.1, RFC 8200 3)
  * @buf:	the frame's first byte; OUT_HEADERS_MAX bytes of room
- * @l4_len:	bytes of transport header and payload
+ * @l4_len:	bytes of transport header and payload, or of the fragment's part of them
  *
  * A datagram with DF carries identification 0, others the next number
- * (RFC 6864 section 4).
+ * (RFC 6864 section 4), but for fragments, which have their datagram's.
  *
  * Return: offset of the transport header from @buf
  */
@@ -288,14 +299,9 @@ uint32_t out_l3(struct stack *st, uint8_t *buf, const struct l3_spec *l3, uint32
 	bool v4 = ipaddr_is_v4(&l3->src);
 
 	write_eth(st, buf, l3, v4);
-	if (!v4) {
-		write_ip6(buf + ETH_HLEN, l3, l4_len);
-		return ETH_HLEN + IP6_HLEN;
-	}
-	if (l3->dont_fragment)
-		write_ip4(buf + ETH_HLEN, l3, l4_len, IP4_FLAG_DF, 0);
-	else
-		write_ip4(buf + ETH_HLEN, l3, l4_len, 0, ++st->ip_id);
+	if (!v4)
+		return ETH_HLEN + write_ip6(buf + ETH_HLEN, l3, l4_len);
+	write_ip4(st, buf + ETH_HLEN, l3, l4_len);
 	return ETH_HLEN + IP4_HLEN;
 }
 
@@ -341,62 +347,13 @@ static void udp_whole(struct stack *st, const struct l3_spec *l3, const struct e
 	out_send(st, slot);
 }
 
-/*
- * All fragments or none: a datagram with a hole is of no use, and the guest
- * would hold its pieces for half a minute.
- */
-static void udp_fragments(struct stack *st, const struct l3_spec *l3, const struct endpoint *src,
-			  const struct endpoint *dst, const uint8_t *payload, uint32_t len)
-{
-	uint32_t unit = ALIGN_DOWN((uint32_t)st->cfg.mtu - IP4_HLEN, FRAGMENT_UNIT);
-	uint32_t total = UDP_HLEN + len;
-	uint32_t n = (total + unit - 1) / unit;
-	struct out_slot *slots[FRAGMENTS_MAX];
-	uint16_t id = ++st->ip_id;
-	uint8_t udp[UDP_HLEN];
-
-	BUG_ON(n > FRAGMENTS_MAX);
-	if (st->out_waiting_count + n > LIMIT_OUT_WAITING) {
-		stack_drop(st, DROP_RX_NO_BUFFER);
-		return;
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t part = MIN(unit, total - i * unit);
-
-		slots[i] = out_begin(st, ETH_HLEN + IP4_HLEN + part);
-		if (slots[i])
-			continue;
-		while (i > 0)
-			out_cancel(st, slots[--i]);
-		return;
-	}
-	write_udp(udp, src, dst, total, 0);
-	put_be16(udp + 6, udp_csum(l3, udp, payload, len));
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t at = i * unit, part = MIN(unit, total - at);
-		uint16_t frag = (uint16_t)(at / FRAGMENT_UNIT | (i + 1 < n ? IP4_FLAG_MF : 0));
-		uint8_t *data = slots[i]->data + ETH_HLEN + IP4_HLEN;
-
-		write_eth(st, slots[i]->data, l3, true);
-		write_ip4(slots[i]->data + ETH_HLEN, l3, part, frag, id);
-		if (i == 0) {
-			memcpy(data, udp, UDP_HLEN);
-			memcpy(data + UDP_HLEN, payload, part - UDP_HLEN);
-		} else {
-			memcpy(data, payload + at - UDP_HLEN, part);
-		}
-		out_send(st, slots[i]);
-	}
-}
-
 /**
  * out_udp() - send one datagram to the guest
  * @src, @dst:	as the guest is to see them; one family
  * @payload:	@len bytes, read during the call
  *
- * Over the guest's MTU it goes in IPv4 fragments (RFC 791 3.2). The checksum is
- * left to a driver that takes partial ones. A datagram that no IP packet holds
- * is counted as UDP_TOO_BIG; so is an IPv6 one over the MTU.
+ * Over the guest's MTU it goes in fragments. The checksum is left to a driver that
+ * takes partial ones. A datagram that no IP packet holds is counted as UDP_TOO_BIG.
  */
 void out_udp(struct stack *st, const struct endpoint *src, const struct endpoint *dst,
 	     const void *payload, uint32_t len)
@@ -404,13 +361,20 @@ void out_udp(struct stack *st, const struct endpoint *src, const struct endpoint
 	struct l3_spec l3 = {
 		.src = src->addr, .dst = dst->addr, .proto = PROTO_UDP, .dont_fragment = true
 	};
+	struct iovec iov = { (void *)(uintptr_t)payload, len };
+	uint8_t udp[UDP_HLEN];
+	struct out_data data = {
+		.head = udp, .head_len = UDP_HLEN, .iov = &iov, .iovcnt = 1, .len = len
+	};
 	bool v4 = ipaddr_is_v4(&src->addr);
-	uint32_t ip_len = (v4 ? IP4_HLEN : IP6_HLEN) + UDP_HLEN;
 
-	if (len > IP4_LEN_MAX - ip_len || (!v4 && ip_len + len > st->cfg.mtu))
+	if (len > (v4 ? IP4_LEN_MAX - IP4_HLEN : UINT16_MAX) - UDP_HLEN) {
 		stack_drop(st, DROP_UDP_TOO_BIG);
-	else if (ip_len + len <= st->cfg.mtu)
+	} else if ((v4 ? IP4_HLEN : IP6_HLEN) + UDP_HLEN + len <= st->cfg.mtu) {
 		udp_whole(st, &l3, src, dst, payload, len);
-	else
-		udp_fragments(st, &l3, src, dst, payload, len);
+	} else {
+		write_udp(udp, src, dst, UDP_HLEN + len, 0);
+		put_be16(udp + 6, udp_csum(&l3, udp, payload, len));
+		out_fragments(st, &l3, &data);
+	}
 }

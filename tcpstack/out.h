@@ -47,11 +47,27 @@ struct out_slot {
  * @ttl:	0 = the default, 64
  * @tos:	traffic class
  * @dont_fragment:	the IPv4 DF bit
+ * @fragment:	it is a fragment: @at bytes into the datagram @id, and @more follow
  */
 struct l3_spec {
 	struct ipaddr src, dst;
 	uint8_t proto, ttl, tos;
 	bool dont_fragment;
+	bool fragment, more;
+	uint16_t at;
+	uint32_t id;
+};
+
+/**
+ * struct out_data - a transport header and what follows it, complete with its checksum
+ * @head, @head_len:	first come these
+ * @iov, @iovcnt:	then @len bytes from @off on
+ */
+struct out_data {
+	const void *head;
+	uint32_t head_len;
+	const struct iovec *iov;
+	uint32_t iovcnt, off, len;
 };
 
 /* out.c */
@@ -66,5 +82,8 @@ void out_drop_all(struct stack *st);
 uint32_t out_l3(struct stack *st, uint8_t *buf, const struct l3_spec *l3, uint32_t l4_len);
 void out_udp(struct stack *st, const struct endpoint *src, const struct endpoint *dst,
 	     const void *payload, uint32_t len);
+
+/* out_fragments.c */
+void out_fragments(struct stack *st, const struct l3_spec *l3, const struct out_data *data);
 
 #endif

@@ -16,8 +16,8 @@
 #include "src/base/bytes.h"
 #include "tcpstack/dgram.h"
 
-/* No IPv4 packet holds more. */
-#define PING_MAX (65535 - IP4_HLEN)
+/* No IPv6 packet holds more, and an IPv4 packet less. */
+#define PING_MAX UINT16_MAX
 
 /**
  * struct ping - the module
@@ -182,20 +182,20 @@ static void deliver(struct stack *st, struct dgram_flow *df, uint32_t len)
 		stack_drop(st, DROP_ICMP_TYPE);
 		return;
 	}
-	if (ip_len > st->cfg.mtu) {
-		stack_drop(st, DROP_RX_TOO_BIG);
-		return;
-	}
-	slot = out_begin(st, ETH_HLEN + ip_len);
-	if (!slot)
-		return;
 	put_be16(icmp + 4, df->flow.key.guest.port);
 	put_be16(icmp + 2, 0);
 	if (!v4)
 		sum = csum_pseudo(&l3.src, &l3.dst, PROTO_ICMP6, len);
 	put_be16(icmp + 2, csum_fold(csum_add(sum, icmp, len)));
-	memcpy(slot->data + out_l3(st, slot->data, &l3, len), icmp, len);
-	out_send(st, slot);
+	if (ip_len > st->cfg.mtu) {
+		out_fragments(st, &l3, &(struct out_data){ .head = icmp, .head_len = len });
+	} else {
+		slot = out_begin(st, ETH_HLEN + ip_len);
+		if (!slot)
+			return;
+		memcpy(slot->data + out_l3(st, slot->data, &l3, len), icmp, len);
+		out_send(st, slot);
+	}
 	counter_inc(&st->n.ping_rx);
 	df->flow.rx_bytes += len - ICMP_HLEN;
 	flow_touch(&st->ping->d.flows, &df->flow, stack_now(st));

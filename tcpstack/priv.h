@@ -79,6 +79,7 @@ struct stack {
 	struct dlist out_waiting;
 	uint32_t out_waiting_count;
 	uint16_t ip_id;	 /* of datagrams that may be fragments, RFC 6864 */
+	uint32_t ip6_id; /* of those that are */
 	bool rx_starved; /* rx_alloc() said -ENOBUFS since the last refill */
 
 	/* rate.c */

@@ -247,6 +247,7 @@ int stack_new(struct stack **out, const struct stack_config *cfg, const struct s
 	st->icmp_tokens = LIMIT_ICMP_ERROR_BURST;
 	env->random(env->ctx, &st->hash_key, sizeof(st->hash_key));
 	env->random(env->ctx, &st->ip_id, sizeof(st->ip_id));
+	env->random(env->ctx, &st->ip6_id, sizeof(st->ip6_id));
 
 	err = init_parts(st);
 	if (err) {

@@ -73,36 +73,69 @@ static void record(struct rig *r, const uint8_t *data, uint32_t len, const struc
 	rec->fragments = fragments;
 }
 
-/* Put fragments together; they must come in order and without a gap. */
-static void reassemble(struct rig *r, const uint8_t *frame, uint32_t len)
+/* A fragment to the guest, and where its part of the datagram begins and belongs. */
+struct piece {
+	uint32_t hlen, at, id;
+	bool more;
+};
+
+/* Return: false when the frame is a whole packet. */
+static bool read_fragment(const uint8_t *frame, uint32_t len, struct piece *p)
 {
 	const uint8_t *ip = frame + ETH_HLEN;
-	uint16_t field = get_be16(ip + 6);
-	uint32_t at = (field & 0x1fffU) * 8;
-	bool more = field & 0x2000;
-	uint32_t part = len - ETH_HLEN - IP4_HLEN;
+	uint16_t field;
+
+	if (get_be16(frame + 12) == ETHERTYPE_IP4) {
+		field = get_be16(ip + 6);
+		*p = (struct piece){ IP4_HLEN, (field & 0x1fffU) * 8, get_be16(ip + 4),
+				     field & 0x2000 };
+		return field & 0x3fff;
+	}
+	if (get_be16(frame + 12) != ETHERTYPE_IP6 || ip[6] != NEXT_FRAGMENT)
+		return false;
+	assert_true(len > ETH_HLEN + IP6_HLEN + FRAGMENT6_HLEN);
+	field = get_be16(ip + IP6_HLEN + 2);
+	assert_int_equal(field & 6, 0);
+	*p = (struct piece){ IP6_HLEN + FRAGMENT6_HLEN, field & 0xfff8U,
+			     get_be32(ip + IP6_HLEN + 4), field & 1 };
+	return true;
+}
+
+/* Put fragments together; they must come in order and without a gap. */
+static void reassemble(struct rig *r, const uint8_t *frame, uint32_t len, const struct piece *p)
+{
+	bool v4 = get_be16(frame + 12) == ETHERTYPE_IP4;
+	uint32_t part = len - ETH_HLEN - p->hlen, hlen = v4 ? IP4_HLEN : IP6_HLEN;
+	uint8_t *ip = r->frag + ETH_HLEN;
 	struct offload none = { 0 };
 
 	if (r->frag_count == 0) {
-		assert_int_equal(at, 0);
-		memcpy(r->frag, frame, ETH_HLEN + IP4_HLEN);
+		assert_int_equal(p->at, 0);
+		memcpy(r->frag, frame, ETH_HLEN + hlen);
+		if (!v4)
+			ip[6] = frame[ETH_HLEN + IP6_HLEN];
 		r->frag_len = 0;
+		r->frag_id = p->id;
 	} else {
-		assert_int_equal(get_be16(ip + 4), get_be16(r->frag + ETH_HLEN + 4));
-		assert_memory_equal(ip + 12, r->frag + ETH_HLEN + 12, 8);
+		/* The same addresses, family and datagram. */
+		assert_int_equal(p->id, r->frag_id);
+		assert_memory_equal(frame + 12, r->frag + 12, 2);
+		assert_memory_equal(frame + ETH_HLEN + (v4 ? 12 : 8), ip + (v4 ? 12 : 8),
+				    v4 ? 8 : 32);
 	}
-	assert_int_equal(at, r->frag_len);
-	assert_true(!more || part % 8 == 0);
-	memcpy(r->frag + ETH_HLEN + IP4_HLEN + at, frame + ETH_HLEN + IP4_HLEN, part);
+	assert_int_equal(p->at, r->frag_len);
+	assert_true(!p->more || part % 8 == 0);
+	memcpy(ip + hlen + p->at, frame + ETH_HLEN + p->hlen, part);
 	r->frag_len += part;
 	r->frag_count++;
-	if (more)
+	if (p->more)
 		return;
 
-	ip = r->frag + ETH_HLEN;
-	put_be16(r->frag + ETH_HLEN + 2, (uint16_t)(IP4_HLEN + r->frag_len));
-	put_be16(r->frag + ETH_HLEN + 6, 0);
-	len = ETH_HLEN + IP4_HLEN + r->frag_len;
+	assert_true(r->frag_len + (v4 ? IP4_HLEN : 0) <= UINT16_MAX);
+	put_be16(ip + (v4 ? 2 : 4), (uint16_t)((v4 ? IP4_HLEN : 0) + r->frag_len));
+	if (v4)
+		put_be16(ip + 6, 0);
+	len = ETH_HLEN + hlen + r->frag_len;
 	rig_verify_l4(r->frag, len, &none);
 	record(r, r->frag, len, &none, r->frag_count);
 	r->frag_count = 0;
@@ -115,6 +148,7 @@ static void port_rx_commit(void *ctx, struct rx_frame *frame, uint32_t len,
 	uint64_t before = rig_allocs_here();
 	uint32_t size = r->cfg.rx_buf_size;
 	struct rx_outstanding *o;
+	struct piece piece;
 	uint32_t used;
 	uint8_t *flat;
 
@@ -142,8 +176,8 @@ static void port_rx_commit(void *ctx, struct rx_frame *frame, uint32_t len,
 	r->out_count--;
 
 	rig_verify(&r->cfg, &r->caps, flat, len, off);
-	if (get_be16(flat + 12) == ETHERTYPE_IP4 && (get_be16(flat + ETH_HLEN + 6) & 0x3fff) != 0)
-		reassemble(r, flat, len);
+	if (read_fragment(flat, len, &piece))
+		reassemble(r, flat, len, &piece);
 	else
 		record(r, flat, len, off, 1);
 	free(flat);

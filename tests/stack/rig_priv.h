@@ -63,7 +63,7 @@ struct rig {
 
 	/* Fragments of one datagram. */
 	uint8_t *frag;
-	uint32_t frag_len, frag_count;
+	uint32_t frag_len, frag_count, frag_id;
 
 	struct tx_record tx[TX_FRAMES_MAX];
 	uint32_t tx_next, held, held_descs;

@@ -86,6 +86,57 @@ static void datagrams_over_the_mtu_go_in_fragments(void **state)
 	}
 }
 
+/* The same over IPv6, RFC 8200 4.5, up to the longest that a packet holds. */
+static void datagrams_over_the_mtu_go_in_fragments_of_ip6(void **state)
+{
+	(void)state;
+	static const uint16_t mtus[] = { 1280, 1500, 9000, 65520 };
+	struct endpoint src = { { { 0x20, 1, 0xd, 0xb8, [15] = 1 } }, 4000 },
+			dst = { .port = 5000 };
+	uint8_t *data = malloc(65528);
+
+	assert_non_null(data);
+	for (size_t m = 0; m < ARRAY_SIZE(mtus); m++) {
+		uint32_t mtu = mtus[m], unit = (mtu - IP6_HLEN - FRAGMENT6_HLEN) / 8 * 8;
+		uint32_t lens[] = {
+			0, 1, mtu - 49, mtu - 48, mtu - 47, 2 * mtu, 65520, 65526, 65527
+		};
+		struct rig_config cfg;
+		struct rig *r;
+
+		rig_config_defaults(&cfg);
+		cfg.stack.mtu = mtus[m];
+		cfg.stack.ip6 = true;
+		cfg.caps.rx_csum = m % 2;
+		cfg.rx_buf_size = 1021;
+		r = rig_new(&cfg);
+		dst.addr = cfg.stack.guest6;
+		for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+			uint32_t len = MIN(lens[i], 65527U), total = UDP_HLEN + len;
+			struct rig_pkt pkt;
+
+			rig_pattern(data, len, len, 0);
+			out_udp(rig_stack(r), &src, &dst, data, len);
+			rig_cycle(r);
+			assert_true(rig_pop(r, &pkt));
+			assert_int_equal(pkt.proto, PROTO_UDP);
+			assert_true(ipaddr_equal(&pkt.src6, &src.addr));
+			assert_true(ipaddr_equal(&pkt.dst6, &dst.addr));
+			assert_int_equal(pkt.sport, 4000);
+			assert_int_equal(pkt.dport, 5000);
+			assert_int_equal(pkt.payload_len, len);
+			rig_pattern_check(pkt.payload, len, len, 0);
+			assert_int_equal(pkt.fragments,
+					 IP6_HLEN + total <= mtu ? 1 : (total + unit - 1) / unit);
+		}
+		out_udp(rig_stack(r), &src, &dst, data, 65528);
+		assert_int_equal(rig_drops(r, DROP_UDP_TOO_BIG), 1);
+		assert_int_equal(rig_allocs(r), 0);
+		rig_free(r);
+	}
+	free(data);
+}
+
 /* RFC 768: a sum of zero goes out as all ones, for zero says that there is none. */
 static void a_udp_checksum_is_never_zero(void **state)
 {
@@ -440,6 +491,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(datagrams_over_the_mtu_go_in_fragments),
+		cmocka_unit_test(datagrams_over_the_mtu_go_in_fragments_of_ip6),
 		cmocka_unit_test(a_udp_checksum_is_never_zero),
 		cmocka_unit_test(frames_wait_for_buffers_and_leave_in_order),
 		cmocka_unit_test(a_long_frame_is_not_overtaken),
