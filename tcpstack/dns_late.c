@@ -41,7 +41,7 @@ int dns_late_init(struct stack *st)
 	d->st = st;
 	d->kind = TOKEN_DNS_LATE;
 	d->expired = on_timeout;
-	return dgram_init(d, LIMIT_DNS_LATE, sizeof(struct dns_late));
+	return dgram_init(d, LIMIT_DNS_LATE, LIMIT_DNS_LATE, sizeof(struct dns_late));
 }
 
 /**
