@@ -128,7 +128,7 @@ bool stack_set_resolvers(struct stack *st, const struct endpoint *resolvers, uin
 uint8_t stack_resolvers(const struct stack *st, struct stack_resolver *out)
 {
 	for (uint8_t i = 0; i < st->cfg.nresolvers; i++)
-		out[i] = (struct stack_resolver){ .addr = st->cfg.resolvers[i],
+		out[i] = (struct stack_resolver){ .endpoint = st->cfg.resolvers[i],
 						  .failing = failing(st, i) };
 	return st->cfg.nresolvers;
 }

@@ -271,7 +271,7 @@ uint32_t stack_dns_flush(struct stack *st);
  * @failing:	it was silent lately, and is asked last
  */
 struct stack_resolver {
-	struct endpoint addr;
+	struct endpoint endpoint;
 	bool failing;
 };
 

@@ -12,7 +12,6 @@
 
 #include "src/base/base.h"
 #include "src/base/log.h"
-#include "src/cli/resolv.h"
 #include "tcpstack/hosts.h"
 #include "tcpstack/limits.h"
 
@@ -173,4 +172,25 @@ int netcfg_worker(const struct run_options *o, struct net_worker **worker, struc
 	}
 	*net = wc.net;
 	return 0;
+}
+
+/**
+ * netcfg_follow() - have the worker's resolvers follow the host's
+ * @out:	to be freed with resolv_watch_free() before @loop and @w; NULL where --dns
+ *		says once and for all whom to ask
+ *
+ * Main thread. Return: 0 or -errno
+ */
+int netcfg_follow(const struct run_options *o, struct net_worker *w, struct io_loop *loop,
+		  struct resolv_watch **out, char *why, size_t why_len)
+{
+	int err;
+
+	*out = NULL;
+	if (o->stack.nresolvers > 0)
+		return 0;
+	err = resolv_watch_new(out, RESOLV_CONF, loop, w, RESOLV_EVERY_NS);
+	if (err < 0)
+		snprintf(why, why_len, "following %s: %s", RESOLV_CONF, strerror(-err));
+	return err;
 }

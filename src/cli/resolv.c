@@ -13,9 +13,6 @@
 
 #define DNS_PORT 53
 
-/* Longest line that can matter; what is longer is no address. */
-#define LINE_BYTES 512
-
 static const char blanks[] = " \t\r\n";
 
 /* The address of a "nameserver" line, cut out of @line; NULL of any other line. */
@@ -48,11 +45,11 @@ static void skip_line(FILE *in)
  * @out:	receives up to @max endpoints, in the file's order
  *
  * A line that names something else than an address (an IPv6 one with a zone,
- * say) is logged and passed over. At start, main thread. Return: how many
+ * say) is logged and passed over. Main thread. Return: how many
  */
 uint8_t resolv_parse(FILE *in, const char *name, struct endpoint *out, uint8_t max)
 {
-	char line[LINE_BYTES];
+	char line[RESOLV_LINE_BYTES];
 	uint8_t n = 0;
 
 	while (n < max && fgets(line, sizeof(line), in)) {

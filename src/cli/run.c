@@ -55,6 +55,7 @@ struct session {
 	struct vcon *con;
 	struct cmdchan *chan;
 	struct control *control;
+	struct resolv_watch *resolv;
 	int console_fd; /* opened for --console=FILE, else -1 */
 	int timer_fd;
 	bool timed_out;
@@ -202,6 +203,9 @@ static int add_net(struct session *s)
 	if (!s->o->net)
 		return 0;
 	err = netcfg_worker(s->o, &s->worker, &net, s->why, sizeof(s->why));
+	if (err < 0)
+		return err;
+	err = netcfg_follow(s->o, s->worker, vm_loop(s->vm), &s->resolv, s->why, sizeof(s->why));
 	if (err < 0)
 		return err;
 	err = net_dev_new(&s->net, vm_gmem(s->vm), s->worker, &net);
@@ -370,6 +374,7 @@ static void write_stats(struct session *s)
 static void take_down(struct session *s, bool ran)
 {
 	control_free(s->control);
+	resolv_watch_free(s->resolv);
 	if (s->chan)
 		cmdchan_detach(s->chan);
 	vm_free(s->vm);

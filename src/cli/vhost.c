@@ -40,6 +40,7 @@ struct server {
 	struct vnet_config net;
 	struct vhost_session *session;
 	struct control *control;
+	struct resolv_watch *resolv;
 	uint64_t start_ns;
 	int listener, conn, signals;
 	FILE *stats; /* NULL = not asked for; standard error gets a table, a file JSON */
@@ -233,6 +234,8 @@ static int start(struct server *s, char *why, size_t why_len)
 	}
 	ret = netcfg_worker(s->o, &s->worker, &s->net, why, why_len);
 	if (ret == 0)
+		ret = netcfg_follow(s->o, s->worker, s->loop, &s->resolv, why, why_len);
+	if (ret == 0)
 		ret = listen_at(s, why, why_len);
 	if (ret < 0)
 		return ret;
@@ -247,6 +250,7 @@ static int start(struct server *s, char *why, size_t why_len)
 static void stop(struct server *s)
 {
 	control_free(s->control);
+	resolv_watch_free(s->resolv);
 	if (s->session)
 		end_session(s);
 	if (s->worker) {

@@ -76,9 +76,10 @@ static json_t *resolvers_of(const struct entries *e)
 	for (uint8_t i = 0; i < e->nresolvers; i++) {
 		char text[ENDPOINT_STRLEN];
 
-		json_array_append_new(list, json_pack("{s:s,s:b}", "address",
-						      endpoint_format(&e->resolver[i].addr, text),
-						      "failing", e->resolver[i].failing));
+		json_array_append_new(list,
+				      json_pack("{s:s,s:b}", "address",
+						endpoint_format(&e->resolver[i].endpoint, text),
+						"failing", e->resolver[i].failing));
 	}
 	return list;
 }
