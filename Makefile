@@ -226,7 +226,7 @@ tsan:			## the threaded tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan CC=clang SAN=thread tsan-tests
 
 .PHONY: tsan-tests
-tsan-tests: $(filter %_worker,$(UNIT_BIN))
+tsan-tests: $(filter %_worker %_spsc,$(UNIT_BIN))
 	$(Q)tests/run $^
 
 # New inputs are kept in $(B)/fuzz/corpus; one that shows a fault belongs, made small

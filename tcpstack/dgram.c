@@ -69,8 +69,10 @@ void dgram_reset(struct dgram *d)
 {
 	struct flow *f;
 
-	while ((f = flow_oldest(&d->flows)))
+	while ((f = flow_oldest(&d->flows))) {
+		flow_ends(f, END_SHUTDOWN, 0);
 		dgram_free(d, container_of(f, struct dgram_flow, flow));
+	}
 }
 
 /**
@@ -108,6 +110,7 @@ struct dgram_flow *dgram_new(struct dgram *d, const struct flow_key *key)
 
 		if (now - oldest->used_ns < LIMIT_EVICT_IDLE_NS)
 			return NULL;
+		flow_ends(oldest, END_EVICTED, 0);
 		dgram_free(d, container_of(oldest, struct dgram_flow, flow));
 		f = flow_alloc(&d->flows, key, now);
 		if (!f)
@@ -136,6 +139,8 @@ static void close_socket(struct dgram *d, struct dgram_flow *df)
  */
 void dgram_free(struct dgram *d, struct dgram_flow *df)
 {
+	if (d->kind != TOKEN_DNS)
+		audit_close(d->st, d->kind == TOKEN_UDP ? FLOW_UDP : FLOW_PING, &df->flow);
 	close_socket(d, df);
 	dlist_del(&df->ready);
 	timer_cancel(loop_timers(d->st->loop), &df->timer);
@@ -203,6 +208,7 @@ int dgram_connect(struct dgram *d, struct dgram_flow *df, int protocol, const st
 bool dgram_expire(struct dgram *d, struct dgram_flow *df, uint64_t idle_ns)
 {
 	if (stack_now(d->st) - df->flow.used_ns >= idle_ns) {
+		flow_ends(&df->flow, END_IDLE, 0);
 		dgram_free(d, df);
 		return true;
 	}

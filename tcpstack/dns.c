@@ -248,7 +248,7 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 	}
 
 	counter_inc(&st->n.dns_queries);
-	if (dns_answer_here(st, msg, &question, &st->dns->reply)) {
+	if (dns_answer_here(st, &key.guest, msg, &question, &st->dns->reply)) {
 		answer_ours(st, &key, &question, &st->dns->reply);
 		return;
 	}

@@ -48,13 +48,14 @@ void dns_answer_learn(struct stack *st, const struct dns_question *q, const uint
 
 /**
  * dns_answer_here() - answer a query from what is known here
+ * @guest:	who asks
  * @query:	as dns_query_parse() has taken it apart into @q
  * @r:		out: the answer, under the query's own identifier, of any length
  *
  * The stack's thread. Return: false when a resolver must be asked
  */
-bool dns_answer_here(struct stack *st, const uint8_t *query, const struct dns_question *q,
-		     struct dns_reply *r)
+bool dns_answer_here(struct stack *st, const struct endpoint *guest, const uint8_t *query,
+		     const struct dns_question *q, struct dns_reply *r)
 {
 	char name[DNS_TEXT_MAX + 1];
 	enum drop_reason why;
@@ -64,6 +65,7 @@ bool dns_answer_here(struct stack *st, const uint8_t *query, const struct dns_qu
 		name[0] = 0;
 	ours = hosts_have(st, name, q);
 	why = policy_question(st, name[0] ? name : NULL, ours);
+	audit_question(st, guest, name[0] ? name : NULL, why);
 	if (why != DROP_NONE) {
 		stack_drop(st, why);
 		dns_reply_begin(r, query, q, DNS_RCODE_REFUSED);

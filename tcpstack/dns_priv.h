@@ -98,8 +98,8 @@ struct dns {
 };
 
 /* dns_answer.c: what needs no resolver */
-bool dns_answer_here(struct stack *st, const uint8_t *query, const struct dns_question *q,
-		     struct dns_reply *r);
+bool dns_answer_here(struct stack *st, const struct endpoint *guest, const uint8_t *query,
+		     const struct dns_question *q, struct dns_reply *r);
 void dns_answer_learn(struct stack *st, const struct dns_question *q, const uint8_t *msg,
 		      uint32_t len);
 void dns_answer_servfail(const uint8_t *query, const struct dns_question *q, struct dns_reply *r);

@@ -285,6 +285,22 @@ static const char *const proto_names[] = {
 
 static_assert(ARRAY_SIZE(proto_names) == FLOW_PROTOS, "a name for each protocol");
 
+static const char *const end_names[] = {
+#define X(id, name, text) name,
+	FLOW_ENDS(X)
+#undef X
+};
+
+static_assert(ARRAY_SIZE(end_names) == END_COUNT, "a name for each end");
+
+/**
+ * flow_end_name() - the stable name of @end; any thread
+ */
+const char *flow_end_name(enum flow_end end)
+{
+	return end < END_COUNT ? end_names[end] : "unknown";
+}
+
 /**
  * flow_proto_name() - the name of @proto in lower case; any thread
  */

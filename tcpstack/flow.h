@@ -28,6 +28,29 @@ struct flow_key {
 	struct endpoint remote;
 };
 
+/* How a flow has ended; the names are stable. Until somebody knows better, its socket failed. */
+#define FLOW_ENDS(X)                                                                       \
+	X(HOST_ERROR, "host-error", "the host's socket failed")                            \
+	X(CLOSED, "closed", "both sides have finished")                                    \
+	X(GUEST_RESET, "guest-reset", "the guest has reset it")                            \
+	X(HOST_RESET, "host-reset", "the host's peer has reset it")                        \
+	X(REFUSED, "refused", "the host's peer refused it, or cannot be reached")          \
+	X(CONNECT_TIMEOUT, "connect-timeout", "the host's peer has not answered")          \
+	X(GUEST_REFUSED, "guest-refused", "the guest refused what came through a forward") \
+	X(GUEST_SILENT, "guest-silent", "the guest does not answer any more")              \
+	X(ABANDONED, "abandoned", "the guest gave up before it was open")                  \
+	X(IDLE, "idle", "neither side has sent anything for long")                         \
+	X(EVICTED, "evicted", "the longest idle made room for another")                    \
+	X(DRIVER_GONE, "driver-gone", "the driver left with memory that the socket needs") \
+	X(SHUTDOWN, "shutdown", "the guest has gone, or the program ends")
+
+enum flow_end {
+#define X(id, name, text) END_##id,
+	FLOW_ENDS(X)
+#undef X
+		END_COUNT
+};
+
 struct flow_id {
 	uint32_t index;
 	uint32_t gen;
@@ -47,6 +70,9 @@ enum flow_proto { FLOW_TCP, FLOW_UDP, FLOW_PING, FLOW_PROTOS };
  * @fd:		the host socket, -1 = none; owned by the flow
  * @live:	allocated
  * @inbound:	opened from the host's side
+ * @end:	enum flow_end; set by whoever ends it
+ * @error:	the errno behind that, 0 = none
+ * @told:	audit_close() has told of the end
  * @age:	in the table's list of flows, least recently used first
  * @key:	5-tuple less the protocol
  * @host:	where the host socket goes: the translated remote
@@ -58,6 +84,9 @@ struct flow {
 	int fd;
 	bool live;
 	bool inbound;
+	bool told;
+	uint8_t end;
+	uint16_t error;
 	struct dlist age;
 	struct flow_key key;
 	struct endpoint host;
@@ -104,9 +133,19 @@ struct flow *flow_at(const struct flow_table *t, uint32_t index);
 struct flow *flow_next(const struct flow_table *t, const struct flow *after);
 uint32_t flow_table_trim(struct flow_table *t);
 void flow_touch(struct flow_table *t, struct flow *f, uint64_t now_ns);
+const char *flow_end_name(enum flow_end end);
 const char *flow_proto_name(enum flow_proto proto);
 const char *flow_name(enum flow_proto proto, struct flow_id id, char buf[FLOW_NAME_STRLEN]);
 int flow_name_parse(const char *text, enum flow_proto *proto, struct flow_id *id);
+
+/* @f is about to end, for this reason, if none was known before. */
+static inline void flow_ends(struct flow *f, enum flow_end end, int error)
+{
+	if (f->end != END_HOST_ERROR || f->error)
+		return;
+	f->end = (uint8_t)end;
+	f->error = (uint16_t)error;
+}
 
 static inline uint64_t flow_token(const struct flow *f, enum token_kind kind)
 {

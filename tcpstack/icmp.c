@@ -78,15 +78,17 @@ static void echo_reply(struct stack *st, const struct packet *pkt)
 /* An echo request whose checksum holds. */
 static void echo_input(struct stack *st, const struct packet *pkt, uint16_t id)
 {
-	struct endpoint dst = { .addr = pkt->dst }, host;
+	const struct flow_key key = { .guest = { pkt->src, id }, .remote = { .addr = pkt->dst } };
 	enum drop_reason why;
+	struct endpoint host;
 
 	if (stack_is_ours(st, &pkt->dst)) {
 		echo_reply(st, pkt);
 		return;
 	}
-	why = policy_translate(st, pkt->proto, &dst, &host);
+	why = policy_translate(st, pkt->proto, &key.remote, &host);
 	if (why != DROP_NONE) {
+		audit_decision(st, FLOW_PING, &key, NULL, why);
 		stack_drop(st, why);
 		icmp_send_unreachable(st, pkt, UNREACH_PROHIBITED);
 		return;

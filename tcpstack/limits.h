@@ -50,6 +50,13 @@
  */
 #define LIMIT_TRIM_NS 1000000000ULL
 
+/*
+ * Records of decisions: bytes of the ring, a few thousand of them; and denials told
+ * in a second, for a guest can cause them without end and a disk has one.
+ */
+#define LIMIT_AUDIT_RING_BYTES (1U << 20)
+#define LIMIT_AUDIT_DENIALS    1000ULL
+
 /* --- frames to the guest ------------------------------------------------- */
 
 /* Arena slots for frames that we originate: bytes of each (header included), how many. */

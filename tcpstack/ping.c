@@ -105,17 +105,17 @@ static struct dgram_flow *open_flow(struct stack *st, const struct packet *pkt,
 	enum drop_reason why = policy_translate(st, pkt->proto, &key->remote, &host);
 	int rc;
 
-	if (why != DROP_NONE) {
-		stack_drop(st, why);
-		return NULL;
-	}
-	df = dgram_new(d, key);
+	df = why == DROP_NONE ? dgram_new(d, key) : NULL;
+	if (why == DROP_NONE && !df)
+		why = DROP_FLOW_LIMIT;
+	audit_decision(st, FLOW_PING, key, df ? &df->flow : NULL, why);
 	if (!df) {
-		stack_drop(st, DROP_FLOW_LIMIT);
+		stack_drop(st, why);
 		return NULL;
 	}
 	rc = dgram_connect(d, df, pkt->proto, &host);
 	if (rc) {
+		flow_ends(&df->flow, END_HOST_ERROR, -rc);
 		dgram_free(d, df);
 		refused(st, pkt, -rc);
 		return NULL;

@@ -57,6 +57,8 @@ static const struct {
 /* How a destination was found, as far as the verdict depends on it. */
 enum route {
 	ROUTE_REFUSED,
+	ROUTE_UNLISTED,	   /* the host's loopback; the port is not in the user's list */
+	ROUTE_NO_RESOLVER, /* the DNS address, and there is none to ask */
 	ROUTE_DIRECT,
 	ROUTE_GATEWAY, /* the host's loopback; all its ports lie open */
 	ROUTE_LISTED,  /* the same, and the port is in the user's list */
@@ -72,14 +74,14 @@ static enum route to_gateway(const struct stack *st, uint8_t proto, const struct
 	if (proto != PROTO_TCP && proto != PROTO_UDP)
 		return ROUTE_GATEWAY;
 	if (!policy_gateway_port(st->policy, dst->port, &listed))
-		return ROUTE_REFUSED;
+		return ROUTE_UNLISTED;
 	return listed ? ROUTE_LISTED : ROUTE_GATEWAY;
 }
 
 static enum route to_resolver(const struct stack *st, struct endpoint *host)
 {
 	if (st->cfg.nresolvers == 0)
-		return ROUTE_REFUSED;
+		return ROUTE_NO_RESOLVER;
 	*host = st->cfg.resolvers[0];
 	return ROUTE_RESOLVER;
 }
@@ -158,9 +160,31 @@ static enum drop_reason denied(struct stack *st, const struct endpoint *host, ui
 
 	if (monitored)
 		counter_inc(&st->n.policy_monitored);
+	st->verdict.monitored = monitored;
+	st->verdict.rule = rule;
+	st->verdict.reason = rule == POLICY_NO_RULE ? AUDIT_PROFILE : AUDIT_RULE;
 	log_limited(monitored ? LOG_WARN : LOG_INFO, "policy", "%s %s: %s",
 		    monitored ? "would deny" : "denied", endpoint_format(host, buf), text);
 	return monitored ? DROP_NONE : DROP_POLICY_DENIED;
+}
+
+/* For the audit: what has decided, and the name that did or else any. */
+static void note_match(struct stack *st, uint8_t proto, const struct endpoint *host, uint32_t rule,
+		       const char *const *names, uint32_t nnames)
+{
+	struct verdict *v = &st->verdict;
+
+	v->rule = rule;
+	v->reason = rule == POLICY_NO_RULE ? AUDIT_PROFILE : AUDIT_RULE;
+	if (!st->cfg.audit || nnames == 0)
+		return;
+	v->name = names[0];
+	for (uint32_t i = 0; i < nnames; i++) {
+		if (policy_match(st->policy, proto, host, &names[i], 1) == rule) {
+			v->name = names[i];
+			return;
+		}
+	}
 }
 
 static enum drop_reason judge(struct stack *st, uint8_t proto, const struct endpoint *dst,
@@ -176,6 +200,7 @@ static enum drop_reason judge(struct stack *st, uint8_t proto, const struct endp
 	 * The resolver is the user's own, wherever it is. But a stream of queries is
 	 * not judged one by one: under a list of names it would be the way around.
 	 */
+	st->verdict.reason = AUDIT_RESOLVER;
 	if (route == ROUTE_RESOLVER)
 		return profile == POLICY_ALLOWLIST && policy_has_names(st->policy)
 			       ? denied(st, host, POLICY_NO_RULE)
@@ -184,6 +209,9 @@ static enum drop_reason judge(struct stack *st, uint8_t proto, const struct endp
 	if (route == ROUTE_DIRECT)
 		nnames = names_find(st, &dst->addr, names, POLICY_NAMES_MAX);
 	rule = policy_match(st->policy, proto, host, names, nnames);
+	note_match(st, proto, host, rule, names, nnames);
+	if (rule == POLICY_NO_RULE && route == ROUTE_LISTED)
+		st->verdict.reason = AUDIT_GATEWAY_PORT;
 	if (rule == POLICY_NO_RULE)
 		return profile != POLICY_ALLOWLIST || route == ROUTE_LISTED
 			       ? DROP_NONE
@@ -222,6 +250,12 @@ static enum drop_reason judge_embedded(struct stack *st, uint8_t proto, const st
 enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,
 				  struct endpoint *host)
 {
+	static const uint8_t reasons[] = {
+		[ROUTE_REFUSED] = AUDIT_ADDRESS,      [ROUTE_UNLISTED] = AUDIT_GATEWAY_PORT,
+		[ROUTE_NO_RESOLVER] = AUDIT_RESOLVER, [ROUTE_DIRECT] = AUDIT_PROFILE,
+		[ROUTE_GATEWAY] = AUDIT_PROFILE,      [ROUTE_LISTED] = AUDIT_PROFILE,
+		[ROUTE_RESOLVER] = AUDIT_RESOLVER,
+	};
 	enum drop_reason why;
 	struct endpoint to;
 	enum route route;
@@ -231,8 +265,11 @@ enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct 
 		proto = PROTO_ICMP;
 	route = ipaddr_is_v4(&dst->addr) ? translate4(st, proto, dst, &to)
 					 : translate6(st, proto, dst, &to);
-	if (route == ROUTE_REFUSED)
+	st->verdict = (struct verdict){ .reason = reasons[route], .rule = POLICY_NO_RULE };
+	if (route == ROUTE_REFUSED || route == ROUTE_UNLISTED || route == ROUTE_NO_RESOLVER)
 		return DROP_POLICY_DENIED;
+	st->verdict.translated = true;
+	st->verdict.host = to;
 	why = judge(st, proto, dst, &to, route);
 	if (why == DROP_NONE && route == ROUTE_DIRECT)
 		why = judge_embedded(st, proto, &to);
@@ -260,6 +297,11 @@ enum drop_reason policy_question(struct stack *st, const char *name, bool ours)
 
 	if (rule != POLICY_NO_RULE)
 		allow = policy_rule_allows(st->policy, rule);
+	st->verdict = (struct verdict){ .rule = rule,
+					.reason = rule != POLICY_NO_RULE ? AUDIT_RULE
+						  : ours		 ? AUDIT_OURS
+									 : AUDIT_PROFILE,
+					.monitored = !allow && profile == POLICY_MONITORED };
 	if (allow)
 		return DROP_NONE;
 	if (profile == POLICY_MONITORED) {

@@ -14,6 +14,7 @@
 #include "arena/arena.h"
 #include "src/base/log.h"
 #include "src/base/probe.h"
+#include "tcpstack/audit.h"
 #include "tcpstack/flow.h"
 #include "tcpstack/frame.h"
 #include "tcpstack/icmp.h"
@@ -55,6 +56,24 @@ struct memory {
 	uint64_t seen;
 };
 
+/**
+ * struct verdict - what a judgement of policy.c rests on, for audit.c
+ * @reason:	enum audit_reason
+ * @rule:	number of the rule, or POLICY_NO_RULE
+ * @monitored:	a denial that the profile lets pass
+ * @inbound:	of the host's side
+ * @translated:	@host is where it would go
+ * @name:	that the guest knows the destination by, NULL = none; good until the
+ *		next names_learn()
+ */
+struct verdict {
+	uint32_t reason;
+	uint32_t rule;
+	bool monitored, inbound, translated;
+	const char *name;
+	struct endpoint host;
+};
+
 struct stack {
 	struct stack_config cfg;
 	struct stack_env env;
@@ -72,6 +91,7 @@ struct stack {
 	struct dns *dns;
 	struct names *names;
 	struct policy *policy; /* never NULL */
+	struct verdict verdict;
 	struct forwards *forwards;
 
 	/* out.c */

@@ -29,6 +29,7 @@
 #include "tcpstack/drop.h"
 #include "tcpstack/port.h"
 
+struct audit;
 struct stack;
 struct loop;
 struct policy;
@@ -92,6 +93,7 @@ struct stack_net {
  * @bulk:			enum stack_bulk
  * @splice_to, @nsplice_to:	peers for which the operator vouches that they read what
  *				they receive, and neither splice, tee nor map it
+ * @audit:			where decisions are told, NULL = nowhere; outlives the stack
  * @no_peek_offset:		behave as on a kernel without SO_PEEK_OFF for TCP
  */
 struct stack_config {
@@ -116,6 +118,7 @@ struct stack_config {
 	uint32_t bulk;
 	uint32_t nsplice_to;
 	struct stack_net splice_to[STACK_SPLICE_TO_MAX];
+	struct audit *audit;
 	bool no_peek_offset;
 };
 

@@ -76,6 +76,8 @@ void tcp_timer_update(struct tcp *t, struct tcp_flow *fl)
 
 static void time_wait_enter(struct tcp *t, struct tcp_flow *fl)
 {
+	flow_ends(&fl->f, END_CLOSED, 0);
+	audit_close(t->st, FLOW_TCP, &fl->f);
 	fl->state = TS_TIME_WAIT;
 	fl->rto_at = tcp_now(t) + LIMIT_TCP_TIME_WAIT_NS;
 	dlist_del(&fl->wait);
@@ -103,6 +105,7 @@ static bool maybe_finish(struct tcp *t, struct tcp_flow *fl)
 	close_socket(t, fl);
 	if (!fl->closed_by_host) {
 		tcp_send_acks(t, fl);
+		flow_ends(&fl->f, END_CLOSED, 0);
 		tcp_flow_free(t, fl);
 		return true;
 	}
@@ -149,6 +152,7 @@ void tcp_flow_free(struct tcp *t, struct tcp_flow *fl)
 {
 	uint64_t life = tcp_now(t) - fl->f.opened_ns;
 
+	audit_close(t->st, FLOW_TCP, &fl->f);
 	probe_flow_close(fl->f.id.index, fl->f.id.gen, fl->f.tx_bytes, fl->f.rx_bytes, life);
 	hist_add(&t->st->n.life_ns, life);
 	close_socket(t, fl);
@@ -175,6 +179,7 @@ static void reset_host(struct tcp *t, struct tcp_flow *fl)
 /* Reset the host's side at once, and the guest's by tell_guests(): nobody repeats a RST. */
 static void abort_untold(struct tcp *t, struct tcp_flow *fl)
 {
+	audit_close(t->st, FLOW_TCP, &fl->f);
 	reset_host(t, fl);
 	close_socket(t, fl);
 	tcp_early_clear(t, fl);
@@ -250,6 +255,7 @@ static enum tcp_step take_events(struct tcp *t, struct tcp_flow *fl)
 	if (err == 0 || tcp_passing(err))
 		return STEP_IDLE;
 	counter_inc(&t->st->n.tcp_reset);
+	tcp_host_failed(fl, err);
 	tcp_abort(t, fl, true);
 	return STEP_GONE;
 }
@@ -296,11 +302,13 @@ static bool timed_out(struct tcp *t, struct tcp_flow *fl, uint64_t now)
 	if (fl->stall_at && now >= fl->stall_at)
 		return false;
 	if (!fl->rto_at || now < fl->rto_at) {
-		tcp_abort(t, fl, true); /* idle */
+		flow_ends(&fl->f, fl->snd_una == fl->snd_max ? END_IDLE : END_GUEST_SILENT, 0);
+		tcp_abort(t, fl, true);
 		return true;
 	}
 	if (fl->state == TS_SYN_RCVD || fl->state == TS_SYN_SENT) {
 		if (++fl->retries > LIMIT_TCP_SYN_RETRIES) {
+			flow_ends(&fl->f, END_GUEST_SILENT, 0);
 			tcp_abort(t, fl, true);
 			return true;
 		}
@@ -312,6 +320,7 @@ static bool timed_out(struct tcp *t, struct tcp_flow *fl, uint64_t now)
 		return false;
 	}
 	if (!tcp_on_rto(t, fl)) {
+		flow_ends(&fl->f, END_GUEST_SILENT, 0);
 		tcp_abort(t, fl, true);
 		return true;
 	}
@@ -429,8 +438,10 @@ void tcp_reset_all(struct stack *st)
 {
 	struct flow *f;
 
-	while ((f = flow_oldest(&st->tcp->flows)))
+	while ((f = flow_oldest(&st->tcp->flows))) {
+		flow_ends(f, END_SHUTDOWN, 0);
 		tcp_abort(st->tcp, (struct tcp_flow *)f, false);
+	}
 }
 
 /**
@@ -510,10 +521,12 @@ void tcp_port_changed(struct stack *st, bool up)
 		struct tcp_flow *fl = (struct tcp_flow *)f;
 
 		next = flow_next(&t->flows, f);
-		if (bulk_is_lent(&fl->tx))
-			abort_untold(t, fl);
-		else
+		if (!bulk_is_lent(&fl->tx)) {
 			tcp_tx_port_down(t, fl);
+			continue;
+		}
+		flow_ends(f, END_DRIVER_GONE, 0);
+		abort_untold(t, fl);
 	}
 	bulk_abandon(&t->bulk);
 }

@@ -259,6 +259,12 @@ static inline bool tcp_passing(int err)
 	return err == EAGAIN || err == EINTR || err == ENOBUFS || err == ENOMEM;
 }
 
+/* The host's socket is of no use any more: how the flow ends. */
+static inline void tcp_host_failed(struct tcp_flow *fl, int err)
+{
+	flow_ends(&fl->f, err == ECONNRESET || err == EPIPE ? END_HOST_RESET : END_HOST_ERROR, err);
+}
+
 /* What is left to do after a step. */
 enum tcp_step {
 	STEP_IDLE, /* until an event, a segment or a timer */

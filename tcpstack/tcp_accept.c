@@ -66,6 +66,7 @@ int tcp_accept(struct stack *st, int fd, const struct flow_key *wanted, const st
 		why = DROP_CONN_RATE;
 	else if (!choose_port(t, &key) || !(fl = tcp_flow_new(t, &key)))
 		why = DROP_FLOW_LIMIT;
+	audit_inbound(st, FLOW_TCP, &key, peer, fl ? &fl->f : NULL, why);
 	if (why != DROP_NONE) {
 		tcp_count_refusal(t, why);
 		reset_peer(t, fd);
@@ -83,6 +84,7 @@ int tcp_accept(struct stack *st, int fd, const struct flow_key *wanted, const st
 		       flow_token(&fl->f, TOKEN_TCP));
 	if (err) {
 		tcp_count_refusal(t, DROP_SOCKET_ERROR);
+		flow_ends(&fl->f, END_HOST_ERROR, -err);
 		fl->state = TS_SYN_SENT; /* connected: the peer is to be reset */
 		tcp_abort(t, fl, false);
 		return err;
@@ -125,6 +127,7 @@ void tcp_syn_sent_input(struct tcp *t, struct tcp_flow *fl, const struct packet 
 			return;
 		}
 		counter_inc(&t->st->n.tcp_refused);
+		flow_ends(&fl->f, END_GUEST_REFUSED, 0);
 		tcp_abort(t, fl, false);
 	} else if (acked && (s->flags & TH_SYN)) {
 		established(t, fl, s);

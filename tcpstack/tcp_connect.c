@@ -188,6 +188,7 @@ static void connect_failed(struct tcp *t, struct tcp_flow *fl, int err)
 	char name[FLOW_NAME_STRLEN];
 
 	counter_inc(&t->st->n.tcp_refused);
+	flow_ends(&fl->f, err == ETIMEDOUT ? END_CONNECT_TIMEOUT : END_REFUSED, err);
 	switch (err) {
 	case ECONNREFUSED:
 	case ECONNRESET:
@@ -213,15 +214,33 @@ static void connect_failed(struct tcp *t, struct tcp_flow *fl, int err)
 	tcp_abort(t, fl, true);
 }
 
-/* A free record, even if a flow in TIME-WAIT must go for it. */
-static struct tcp_flow *new_flow(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s)
+/*
+ * A record for a connection that policy and limits allow; for its sake a flow in
+ * TIME-WAIT may go. NULL: it was refused.
+ */
+static struct tcp_flow *new_flow(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s,
+				 struct endpoint *host)
 {
+	struct tcp_flow *fl = NULL;
+	enum drop_reason why;
 	struct flow_key key;
 
 	memset(&key, 0, sizeof(key));
 	key.guest = (struct endpoint){ pkt->src, s->sport };
 	key.remote = (struct endpoint){ pkt->dst, s->dport };
-	return tcp_flow_new(t, &key);
+	why = policy_translate(t->st, PROTO_TCP, &key.remote, host);
+	if (why == DROP_NONE && !tcp_rate_allows(t))
+		why = DROP_CONN_RATE;
+	if (why == DROP_NONE) {
+		fl = tcp_flow_new(t, &key);
+		why = fl ? DROP_NONE : DROP_FLOW_LIMIT;
+	}
+	audit_decision(t->st, FLOW_TCP, &key, fl ? &fl->f : NULL, why);
+	if (fl)
+		fl->f.host = *host;
+	else
+		refuse(t, pkt, s, why);
+	return fl;
 }
 
 /**
@@ -231,26 +250,15 @@ static struct tcp_flow *new_flow(struct tcp *t, const struct packet *pkt, const 
  */
 void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_seg *s)
 {
-	struct endpoint dst = { pkt->dst, s->dport }, host;
-	enum drop_reason why = policy_translate(t->st, PROTO_TCP, &dst, &host);
-	union sockaddr_any sa;
 	struct tcp_flow *fl;
+	struct endpoint host;
+	union sockaddr_any sa;
 	socklen_t len;
 	int fd, err;
 
-	if (why != DROP_NONE) {
-		refuse(t, pkt, s, why);
+	fl = new_flow(t, pkt, s, &host);
+	if (!fl)
 		return;
-	}
-	if (!tcp_rate_allows(t)) {
-		refuse(t, pkt, s, DROP_CONN_RATE);
-		return;
-	}
-	fl = new_flow(t, pkt, s);
-	if (!fl) {
-		refuse(t, pkt, s, DROP_FLOW_LIMIT);
-		return;
-	}
 	len = endpoint_to_sockaddr(&host, &sa);
 	fd = make_socket(t, sa.sa.sa_family);
 	if (fd == -EAFNOSUPPORT) {
@@ -260,12 +268,12 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 	}
 	if (fd < 0) {
 		log_limited(LOG_WARN, "tcp", "socket: %s", strerror(-fd));
+		flow_ends(&fl->f, END_HOST_ERROR, -fd);
 		tcp_flow_free(t, fl);
 		refuse(t, pkt, s, DROP_SOCKET_ERROR);
 		return;
 	}
 	fl->f.fd = fd;
-	fl->f.host = host;
 	bulk_allow(&t->bulk, &fl->tx, &host.addr);
 	tcp_read_syn(t, fl, s);
 	counter_inc(&t->st->n.tcp_opened);

@@ -81,6 +81,7 @@ static void reset_input(struct tcp *t, struct tcp_flow *fl, const struct tcp_seg
 	/* rcv_taken is what our last ACK said: the answer to a challenge stands there. */
 	if (s->seq == fl->rcv_nxt || s->seq == fl->rcv_taken) {
 		counter_inc(&t->st->n.tcp_reset);
+		flow_ends(&fl->f, END_GUEST_RESET, 0);
 		tcp_abort(t, fl, false);
 		return;
 	}
@@ -244,6 +245,7 @@ static enum tx_verdict syn_rcvd_input(struct tcp *t, struct tcp_flow *fl, const 
 static void syn_replaces(struct tcp *t, struct tcp_flow *fl, const struct packet *pkt,
 			 const struct tcp_seg *s)
 {
+	flow_ends(&fl->f, END_ABANDONED, 0);
 	tcp_abort(t, fl, false);
 	tcp_connect_new(t, pkt, s);
 }
@@ -252,10 +254,12 @@ static void connecting_input(struct tcp *t, struct tcp_flow *fl, const struct pa
 			     const struct tcp_seg *s)
 {
 	if (s->flags & TH_RST) {
-		if (s->seq == fl->rcv_nxt)
+		if (s->seq == fl->rcv_nxt) {
+			flow_ends(&fl->f, END_ABANDONED, 0);
 			tcp_abort(t, fl, false);
-		else
+		} else {
 			stack_drop(t->st, DROP_TCP_SEQUENCE);
+		}
 	} else if ((s->flags & (TH_SYN | TH_ACK)) == TH_SYN) {
 		/* The same SYN again changes nothing: connect() still runs (H35). */
 		if (s->seq != fl->irs)

@@ -459,6 +459,7 @@ enum tcp_step tcp_rx_flow(struct tcp *t, struct tcp_flow *fl)
 		fl->retry_at = tcp_now(t) + LIMIT_TCP_RETRY_NS;
 		return STEP_IDLE;
 	}
+	tcp_host_failed(fl, -ret);
 	tcp_abort(t, fl, true);
 	return STEP_GONE;
 }

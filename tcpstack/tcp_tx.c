@@ -245,14 +245,20 @@ static int fin_to_host(struct tcp *t, struct tcp_flow *fl)
  */
 enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
 {
+	int err = 0;
+
 	tcp_early_take(t, fl);
-	if (fl->tx.bytes && !fl->tx_blocked && send_pending(t, fl) < 0) {
+	if (fl->tx.bytes && !fl->tx_blocked)
+		err = send_pending(t, fl);
+	if (err < 0) {
+		tcp_host_failed(fl, -err);
 		tcp_abort(t, fl, true);
 		return STEP_GONE;
 	}
 	if (fl->guest_fin && !fl->guest_fin_done && !fl->tx.bytes && !bulk_fin_must_wait(&fl->tx)) {
 		/* All before it is in the kernel's hands (H31, H32). */
 		if (fin_to_host(t, fl)) {
+			tcp_host_failed(fl, errno);
 			tcp_abort(t, fl, true);
 			return STEP_GONE;
 		}

@@ -95,30 +95,33 @@ static struct udp_flow *open_flow(struct stack *st, const struct packet *pkt,
 	struct dgram_flow *df;
 	struct udp_flow *uf;
 	enum drop_reason why = policy_translate(st, PROTO_UDP, &key->remote, &host);
+	char name[FLOW_NAME_STRLEN];
 	uint8_t code;
 	int rc;
 
+	df = why == DROP_NONE ? dgram_new(&st->udp->d, key) : NULL;
+	if (why == DROP_NONE && !df)
+		why = DROP_FLOW_LIMIT;
+	audit_decision(st, FLOW_UDP, key, df ? &df->flow : NULL, why);
 	if (why != DROP_NONE) {
 		stack_drop(st, why);
 		if (why == DROP_POLICY_DENIED)
 			icmp_send_unreachable(st, pkt, UNREACH_PROHIBITED);
-		return NULL;
-	}
-	df = dgram_new(&st->udp->d, key);
-	if (!df) {
-		stack_drop(st, DROP_FLOW_LIMIT);
-		log_limited(LOG_WARN, "udp", "all %u UDP flows are in use (--max-udp)",
-			    st->cfg.max_udp);
+		else
+			log_limited(LOG_WARN, "udp", "all %u UDP flows are in use (--max-udp)",
+				    st->cfg.max_udp);
 		return NULL;
 	}
 	rc = dgram_connect(&st->udp->d, df, 0, &host);
 	if (rc) {
-		dgram_free(&st->udp->d, df);
 		stack_drop(st, DROP_SOCKET_ERROR);
 		if (dgram_unreachable_code(-rc, &code))
 			icmp_send_unreachable(st, pkt, code);
 		else
-			log_limited(LOG_WARN, "udp", "socket: error %d", -rc);
+			log_limited_flow(LOG_WARN, "udp", flow_name(FLOW_UDP, df->flow.id, name),
+					 "socket: %s", strerror(-rc));
+		flow_ends(&df->flow, END_HOST_ERROR, -rc);
+		dgram_free(&st->udp->d, df);
 		return NULL;
 	}
 	uf = udp_flow_of(df);
