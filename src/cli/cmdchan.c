@@ -462,8 +462,9 @@ uint64_t cmdchan_ready_ns(const struct cmdchan *c)
 /**
  * cmdchan_last_words() - take what a guest that ended itself had still written
  *
- * Linux may let its init go on before the device has taken the last write, so
- * EXIT can be in the queue when the machine is already off. Waits for the
+ * A write to the port returns when it is queued, so EXIT can be in the queue when
+ * the machine is already off. (Linux from 6.15, and older stable series, reset the
+ * port on the way there: our own init waits to be ended instead.) Waits for the
  * readers of the output. After the vCPUs have stopped, with signals at their
  * defaults so that one can end the wait.
  */

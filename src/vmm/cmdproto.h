@@ -11,6 +11,9 @@
  *
  *	guest -> host	READY, then (after EXEC) CREDIT, STDOUT, STDERR ..., EXIT
  *	host -> guest	EXEC, STDIN ..., SIGNAL ...
+ *
+ * After EXIT or FAIL the host ends the machine. A guest that switches itself off
+ * resets the port, and with it what the host has not yet read.
  */
 #ifndef SLUICE_VMM_CMDPROTO_H
 #define SLUICE_VMM_CMDPROTO_H

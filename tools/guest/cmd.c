@@ -11,9 +11,10 @@
  * that the host starts with; what the command has taken is given back as credit.
  *
  * After the command has ended, whatever its pipes still hold is sent, then both
- * ends of file, then EXIT with a blocking write: the driver returns from it only
- * when the device has taken the bytes, so powering off cannot overtake them. A
- * descendant that keeps a pipe open does not delay the end.
+ * ends of file, then EXIT. The driver's write returns when the bytes are queued,
+ * and switching off resets the device with what is queued, so the machine is not
+ * switched off yet: the host ends it when it has heard EXIT. A descendant that
+ * keeps a pipe open does not delay the end.
  */
 #include <endian.h>
 #include <errno.h>
@@ -36,6 +37,9 @@
 
 /* Room that output leaves free: the ends of file, EXIT, and a CREDIT or two. */
 #define TX_RESERVE 256U
+
+/* How long the host may take to end the machine after the last word. */
+#define FAREWELL_MS 30000
 
 /* Arguments, and environment strings. */
 #define STRINGS_MAX 4096U
@@ -418,7 +422,7 @@ static void turn(struct session *s)
 	flush_tx(s);
 }
 
-/* Sends everything in tx, waiting for the device to take it. */
+/* Sends everything in tx, waiting for room in the queue. */
 static void flush_blocking(struct session *s)
 {
 	fcntl(s->port, F_SETFL, 0);
@@ -429,6 +433,18 @@ static void flush_blocking(struct session *s)
 			s->broken = true;
 		if (n > 0)
 			consume(&s->tx, (uint32_t)n);
+	}
+}
+
+/* Leaves the machine to the host, which ends it: ours comes only if that never happens. */
+static void await_end(const struct session *s)
+{
+	struct pollfd p = { .fd = s->port }; /* no events asked for: the host's end closed */
+	long deadline = now_ms() + FAREWELL_MS, left;
+
+	while (!s->broken && (left = deadline - now_ms()) > 0) {
+		if (poll(&p, 1, (int)left) >= 0)
+			return;
 	}
 }
 
@@ -446,6 +462,7 @@ static void finish(struct session *s)
 	}
 	put_u32(s, CMD_EXIT, s->status);
 	flush_blocking(s);
+	await_end(s);
 }
 
 static void session_init(struct session *s, int port, int sigfd)
@@ -474,6 +491,7 @@ void cmd_fail(int port, const char *why)
 	session_init(&s, port, -1);
 	put_message(&s, CMD_FAIL, why, (uint32_t)strlen(why));
 	flush_blocking(&s);
+	await_end(&s);
 }
 
 /*
@@ -482,8 +500,9 @@ void cmd_fail(int port, const char *why)
  * @port: from port_open()
  * @sigfd: signalfd with at least SIGCHLD
  *
- * Returns 0 after EXIT was taken by the device, -EPROTO when the host sent
- * something malformed or went away; the caller powers off either way.
+ * Returns 0 after EXIT, when the host has gone or let FAREWELL_MS pass, and -EPROTO
+ * when it sent something malformed or went away before; the caller powers off
+ * either way.
  */
 int cmd_serve(int port, int sigfd)
 {
