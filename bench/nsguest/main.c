@@ -261,7 +261,6 @@ int main(int argc, char **argv)
 	};
 	struct pump_stats stats = { 0 };
 	struct front f;
-	char resolv[64];
 	int ret, tap, pidfd, status;
 	pid_t pid;
 
@@ -280,7 +279,7 @@ int main(int argc, char **argv)
 	tap = ns_tap_open(f.features, o.mac);
 	if (tap < 0)
 		fail("opening a TAP (is the tun module there?)", tap);
-	ret = ns_bind_resolv_conf(resolv, sizeof(resolv));
+	ret = ns_bind_resolv_conf();
 	if (ret < 0)
 		fail("/etc/resolv.conf", ret);
 	pid = fork();
@@ -293,7 +292,6 @@ int main(int argc, char **argv)
 	if (pidfd < 0)
 		fail("starting the command", -errno);
 	ret = pump_run(&f, tap, pidfd, &o.link, &o.upset, &stats);
-	unlink(resolv);
 	if (ret < 0) {
 		kill(pid, SIGKILL);
 		fail("the back-end broke the rings", ret);

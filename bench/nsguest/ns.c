@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -25,8 +26,7 @@
 #include "bench/nsguest/nsguest.h"
 #include "src/base/base.h"
 
-/* Where the DHCP hook leaves the resolver. */
-#define RESOLV_ENV "NSGUEST_RESOLV_CONF"
+#define RESOLV_CONF "/etc/resolv.conf"
 
 static int write_file(const char *path, const char *text)
 {
@@ -73,22 +73,25 @@ int ns_enter(void)
 
 /**
  * ns_bind_resolv_conf() - give the namespace an /etc/resolv.conf to write to
- * @path:	out: the file behind it, to be unlinked at the end
+ *
+ * The mount keeps the file behind it, whose name goes at once: however this
+ * program ends, nothing is left.
  */
-int ns_bind_resolv_conf(char *path, size_t path_len)
+int ns_bind_resolv_conf(void)
 {
-	int fd;
+	const char *tmp = getenv("TMPDIR");
+	char path[PATH_MAX];
+	int fd, ret;
 
-	snprintf(path, path_len, "/tmp/nsguest-resolv.XXXXXX");
+	snprintf(path, sizeof(path), "%s/nsguest-resolv.XXXXXX", tmp ? tmp : "/tmp");
 	fd = mkstemp(path);
 	if (fd < 0)
 		return -errno;
 	fchmod(fd, 0644);
 	close(fd);
-	setenv(RESOLV_ENV, path, 1);
-	if (mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) < 0)
-		return -errno;
-	return 0;
+	ret = mount(path, RESOLV_CONF, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+	unlink(path);
+	return ret;
 }
 
 /* An ioctl on an interface, by a socket made for it. */
@@ -180,7 +183,6 @@ static struct sockaddr sockaddr_of(struct in_addr a)
  */
 int ns_configure(const char *ifname, const struct ns_address *a)
 {
-	const char *resolv = getenv(RESOLV_ENV);
 	struct ifreq ifr = ifreq_of(ifname);
 	struct rtentry rt = { 0 };
 	char text[64];
@@ -207,9 +209,9 @@ int ns_configure(const char *ifname, const struct ns_address *a)
 		if (ret == -EEXIST)
 			ret = 0;
 	}
-	if (ret == 0 && a->dns.s_addr && resolv) {
+	if (ret == 0 && a->dns.s_addr) {
 		snprintf(text, sizeof(text), "nameserver %s\n", inet_ntoa(a->dns));
-		ret = write_file(resolv, text);
+		ret = write_file(RESOLV_CONF, text);
 	}
 	return ret;
 }

@@ -50,12 +50,14 @@ t rings-restart-down-8-flows \$load bulk $TO --dir down --size 16m --flows 8
 t rings-restart-connections \$load crr $TO --count 500 --concurrency 8
 "
 
-# Killed in mid-transfer, and the next one at its heels.
+# Killed in mid-transfer, and the next one at its heels. Its files are looked for in a
+# folder of its own.
+mkdir "$W/tmp"
 killed_ok=0
 for i in 1 2 3 4 5 6 7 8 9 10; do
 	dir=up
 	[ $((i % 2)) = 0 ] || dir=down
-	setsid "$B/nsguest" --socket "$S" -- \
+	TMPDIR=$W/tmp setsid "$B/nsguest" --socket "$S" -- \
 		"$LOAD" bulk --to "10.0.2.2:$PORT" --dir $dir --size 4g --flows 8 >/dev/null 2>&1 &
 	victim=$!
 	soon fds_above $((base + 12)) || break
@@ -68,6 +70,8 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
 	fi
 done
 check killed-and-back-10-times "$killed_ok of 10 came back: $(cat "$W/err")" test $killed_ok = 10
+left=$(find "$W/tmp" -mindepth 1)
+check killed-leaves-no-files "$left" test -z "$left"
 check killed-leaves-no-descriptors "$(fds) of $base" soon fds_are "$base"
 check killed-leaves-no-memory "$(rss_kb) kB, was $rss" test "$(rss_kb)" -lt $((rss + 1024))
 

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -34,8 +35,8 @@ struct holdings {
 struct vrig {
 	struct net_worker *w;
 	struct net_worker_config cfg;
-	char dir[32], path[64];
-	int listener, stop_fd;
+	char path[32];
+	int listener, name_fd, stop_fd;
 	pthread_t thread;
 	struct vhost_session *session; /* the thread's */
 	pthread_mutex_t turn;	       /* held while messages are acted upon */
@@ -129,30 +130,45 @@ static void *serve_all(void *arg)
 	}
 }
 
+/*
+ * A listening socket, reached by way of a descriptor of its file: the name is gone
+ * before a test begins, so that one which fails or is killed leaves nothing.
+ */
+static void listen_unnamed(struct vrig *r)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	char dir[] = "/tmp/vhost-test-XXXXXX";
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/s", dir);
+	r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(r->listener >= 0);
+	assert_int_equal(bind(r->listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(r->listener, 4), 0);
+	r->name_fd = open(sa.sun_path, O_PATH | O_CLOEXEC);
+	assert_int_equal(unlink(sa.sun_path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	assert_true(r->name_fd >= 0);
+	snprintf(r->path, sizeof(r->path), "/proc/self/fd/%d", r->name_fd);
+}
+
 /**
  * vrig_new() - a back-end that listens
  */
 struct vrig *vrig_new(void)
 {
 	struct vrig *r = calloc(1, sizeof(*r));
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 
 	assert_non_null(r);
 	log_set_level(LOG_ERROR);
-	strcpy(r->dir, "/tmp/vhost-test-XXXXXX");
-	assert_non_null(mkdtemp(r->dir));
-	snprintf(r->path, sizeof(r->path), "%s/s", r->dir);
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", r->path);
 	stack_config_defaults(&r->cfg.stack);
 	r->cfg.stack.ip6 = false; /* it speaks unasked */
 	r->cfg.net.mtu = r->cfg.stack.mtu;
 	memcpy(r->cfg.net.mac, r->cfg.stack.guest_mac, 6);
 	assert_int_equal(net_worker_new(&r->w, &r->cfg), 0);
-	r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	listen_unnamed(r);
 	r->stop_fd = eventfd(0, EFD_CLOEXEC);
-	assert_true(r->listener >= 0 && r->stop_fd >= 0);
-	assert_int_equal(bind(r->listener, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	assert_int_equal(listen(r->listener, 4), 0);
+	assert_true(r->stop_fd >= 0);
 	assert_int_equal(pthread_mutex_init(&r->turn, NULL), 0);
 	assert_int_equal(sem_init(&r->ended, 0, 0), 0);
 	assert_int_equal(pthread_create(&r->thread, NULL, serve_all, r), 0);
@@ -166,14 +182,16 @@ void vrig_free(struct vrig *r)
 	pthread_join(r->thread, NULL);
 	net_worker_free(r->w);
 	close(r->listener);
+	close(r->name_fd);
 	close(r->stop_fd);
 	pthread_mutex_destroy(&r->turn);
 	sem_destroy(&r->ended);
-	unlink(r->path);
-	rmdir(r->dir);
 	free(r);
 }
 
+/**
+ * vrig_path() - where to connect; good in this process and in its children
+ */
 const char *vrig_path(const struct vrig *r)
 {
 	return r->path;
