@@ -184,13 +184,16 @@ $(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
 
 FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN) $(FUZZ_REPLAY)
 
+# The runner's own test comes first.
+E2E_RUN := tests/e2e/test_nested.sh tests/e2e/run
+
 all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST)	## build the program and its tools
 
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
 
 check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, vhost-user, end to end
-	$(Q)BUILD=$(B) tests/run --timeout 600 $(FAST_TESTS) tests/vhost/run tests/e2e/run
+	$(Q)BUILD=$(B) tests/run --timeout 600 $(FAST_TESTS) tests/vhost/run $(E2E_RUN)
 
 check-long: check	## the same, then vhost-user guests with sizes that take minutes
 	$(Q)CHECK_LONG=1 BUILD=$(B) tests/run --timeout 3600 tests/vhost/run
@@ -212,7 +215,7 @@ vhost: all $(VHOST_BIN) $(GUEST)	## run vhost-user sessions, and guests behind t
 	$(Q)BUILD=$(B) tests/run --timeout 600 $(VHOST_BIN) tests/vhost/run
 
 e2e: all $(GUEST)	## run the end-to-end tests: a stock kernel in our VMM
-	$(Q)BUILD=$(B) tests/run --timeout 600 tests/e2e/run
+	$(Q)BUILD=$(B) tests/run --timeout 600 $(E2E_RUN)
 
 guest: $(GUEST)		## fetch a Debian kernel and build the guest image
 
