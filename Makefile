@@ -193,13 +193,13 @@ demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
 
 check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, vhost-user, end to end
-	$(Q)BUILD=$(B) tests/run --timeout 600 $(FAST_TESTS) tests/vhost/run $(E2E_RUN)
+	$(Q)BUILD=$(B) tests/run --timeout 600 tests/test_groups.sh $(FAST_TESTS) tests/vhost/run $(E2E_RUN)
 
 check-long: check	## the same, then vhost-user guests with sizes that take minutes
 	$(Q)CHECK_LONG=1 BUILD=$(B) tests/run --timeout 3600 tests/vhost/run
 
 unit: $(UNIT_BIN)	## run the unit tests
-	$(Q)tests/run $(UNIT_BIN)
+	$(Q)tests/run tests/test_groups.sh $(UNIT_BIN)
 
 stack: $(STACK_BIN)	## run the stack rig: frames in, real sockets out
 	$(Q)tests/run $(STACK_BIN)

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 #
-# What the groups of vhost-user tests share. A group is a file NN-name.sh beside this
-# one; it needs $B with sluice, nsguest and load in it, and prints one line for each
-# test: PASS name, FAIL name why, or SKIP name why.
+# What the groups of vhost-user tests share: a back-end, and guests that are network
+# namespaces behind it. They need $B with sluice, nsguest and load in it.
 # shellcheck disable=SC2034 # some variables are for the groups
 set -u
 
-B=${BUILD:-build}
-case $B in /*) ;; *) B=$PWD/$B ;; esac
-W=$(mktemp -d)
-LOAD=$B/load
+case ${BUILD:=build} in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
 S=$W/s
 
 # Bytes of a bulk test, whole and for each of eight flows.
@@ -22,50 +20,9 @@ else
 	SIZE8=16m
 fi
 
-pids=
-cleanup() {
-	# shellcheck disable=SC2086 # a list of process ids
-	[ -z "$pids" ] || kill $pids 2>/dev/null
-	rm -rf "$W"
-}
-trap cleanup EXIT
-trap 'exit 143' HUP INT TERM
-
-pass() {
-	echo "PASS $1"
-}
-
-skip() {
-	echo "SKIP $1 $2"
-}
-
-# The functions here keep their variables in names that begin with _, as sh has no local.
-fail() {
-	_name=$1
-	shift
-	echo "FAIL $_name $(echo "$*" | tr '\n' ' ' | tail -c 400)"
-}
-
-# check NAME WHY COMMAND...: one test that is a command's status.
-check() {
-	_what=$1
-	_why=$2
-	shift 2
-	if "$@" >/dev/null 2>&1; then
-		pass "$_what"
-	else
-		fail "$_what" "$_why"
-	fi
-}
-
-# soon COMMAND...: until it is so, for ten seconds at most.
+# soon COMMAND...: until it is so, for as long as a busy machine may take.
 soon() {
-	_tries=0
-	until "$@"; do
-		_tries=$((_tries + 1))
-		[ $_tries -lt 500 ] || return 1
-		sleep 0.02
-	done
+	wait_for 30 "$@"
 }
 
 # need_guest NAME: end the group with a SKIP where no namespace guest can be.
@@ -105,12 +62,6 @@ back_end_stop() {
 	wait "$SL"
 	_status=$?
 	check "$1" "status $_status; $(cat "$W/log")" test "$_status" = 0 -a ! -e "$S"
-}
-
-# stat_value GROUP NAME: a figure of the back-end that has ended.
-stat_value() {
-	tr -d ' "\n' <"$W/stats" | sed -n "s/.*[{,]$1:{\([^}]*\)}.*/\1/p" | tr ',:' '\n ' |
-		sed -n "s/^$2 //p"
 }
 
 # guest NAME OPTIONS... -- TESTS: run TESTS, lines of `t NAME COMMAND`, in a namespace
