@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 #
 # A stock Debian kernel boots; one command runs there as if it ran here.
-# nested: memory=1536 timeout=120
 . "$(dirname "$0")/lib.sh"
 
 check load-knows-its-examples "$("$LOAD" selftest || true)" "$LOAD" selftest
@@ -12,6 +11,7 @@ seq 1 30000 >"$W/in"
 # shellcheck disable=SC2016 # expanded in the guest
 vm --env COLOUR=blue --stats="$W/stats" -- sh -c 'echo "first $COLOUR"; cat; echo second >&2; exit 7' \
 	<"$W/in" >"$W/out" 2>"$W/err" || status=$?
+silent $status "$W/out" "$W/err"
 {
 	echo "first blue"
 	cat "$W/in"

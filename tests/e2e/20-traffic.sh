@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 #
 # The guest's real traffic through the NAT, over virtio-pci with MSI-X.
-# nested: memory=1536 timeout=200
 . "$(dirname "$0")/lib.sh"
 
 # The host's kernel decides who may ping without privilege.
@@ -20,7 +19,6 @@ mtu_test() {
 }
 
 servers
-BOOT_S=150
 to="--to 10.0.2.2:$PORT --timeout 60"
 guest_tests traffic 18 --max-conn-rate 0 --max-conns 256 --dns "$DNS" --stats="$W/stats" -- sh -c "$GUEST_T
 t uses-msi-x grep -i msi.*virtio /proc/interrupts

@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # The same device over virtio-mmio.
-# nested: memory=1536 timeout=150
 . "$(dirname "$0")/lib.sh"
 
 servers
-BOOT_S=100
 to="--to 10.0.2.2:$PORT --timeout 60"
 guest_tests mmio 5 --transport mmio --dns "$DNS" -- sh -c "$GUEST_T
 t mmio-no-msi sh -c '! grep -i virtio.*msi /proc/interrupts'

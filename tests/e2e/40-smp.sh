@@ -1,9 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Two processors. Under QEMU's emulation a machine with two inner processors hung in
-# one of about eighty boots, so it may be tried twice, and a second try is reported.
-# nested: memory=1536 timeout=90 retries=1
+# Two processors.
 . "$(dirname "$0")/lib.sh"
 
 servers

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Memory on both sides of the hole below 4 GiB (H85).
-# nested: memory=6144 timeout=120
+# nested: memory=6144
 . "$(dirname "$0")/lib.sh"
 
 servers
