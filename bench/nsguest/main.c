@@ -120,22 +120,14 @@ static void parse_cidr(struct ns_address *a, char *text)
 static void parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "socket", 1, NULL, 's' },
-		{ "addr", 1, NULL, 'a' },
-		{ "gateway", 1, NULL, 'g' },
-		{ "dns", 1, NULL, 'd' },
-		{ "mtu", 1, NULL, 'm' },
-		{ "mac", 1, NULL, 'h' },
-		{ "queue-size", 1, NULL, 'q' },
-		{ "rx-buf", 1, NULL, 'r' },
-		{ "tx-pieces", 1, NULL, 'p' },
-		{ "without", 1, NULL, 'w' },
-		{ "stats", 0, NULL, 't' },
-		{ "link", 1, NULL, 'l' },
-		{ "restart", 1, NULL, 'R' },
-		{ "starve", 1, NULL, 'V' },
-		{ "help", 0, NULL, '?' },
-		{ 0 },
+		{ "socket", 1, NULL, 's' },	{ "addr", 1, NULL, 'a' },
+		{ "gateway", 1, NULL, 'g' },	{ "dns", 1, NULL, 'd' },
+		{ "mtu", 1, NULL, 'm' },	{ "mac", 1, NULL, 'h' },
+		{ "queue-size", 1, NULL, 'q' }, { "rx-buf", 1, NULL, 'r' },
+		{ "tx-pieces", 1, NULL, 'p' },	{ "without", 1, NULL, 'w' },
+		{ "stats", 0, NULL, 't' },	{ "link", 1, NULL, 'l' },
+		{ "restart", 1, NULL, 'R' },	{ "starve", 1, NULL, 'V' },
+		{ "help", 0, NULL, '?' },	{ 0 },
 	};
 	unsigned int m[6];
 	int c;
