@@ -20,7 +20,7 @@
 static uint8_t buf[CHUNK];
 static int64_t deadline;
 
-static void wait_for(int fd, short events, const char *what)
+static void await(int fd, short events, const char *what)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 	int64_t left = deadline - now_ns();
@@ -40,7 +40,7 @@ static void send_all(int fd, const void *p, size_t len)
 			at += n;
 			len -= (size_t)n;
 		} else if (errno == EAGAIN) {
-			wait_for(fd, POLLOUT, "send");
+			await(fd, POLLOUT, "send");
 		} else {
 			die("send: %s", strerror(errno));
 		}
@@ -65,7 +65,7 @@ static ssize_t receive(int fd)
 
 		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
 			return n;
-		wait_for(fd, POLLIN, "recv");
+		await(fd, POLLIN, "recv");
 	}
 }
 
@@ -93,7 +93,7 @@ static int request(const struct options *o, const char *line)
 	char why[128] = "";
 	int fd = connect_to(&o->to, SOCK_STREAM);
 
-	wait_for(fd, POLLOUT, "connect");
+	await(fd, POLLOUT, "connect");
 	if (!connected(fd, why, sizeof(why)))
 		die("%s", why);
 	send_all(fd, line, strlen(line));

@@ -31,7 +31,7 @@ struct http {
 	int64_t start;
 };
 
-static void wait_for(const struct http *h, short events)
+static void await(const struct http *h, short events)
 {
 	struct pollfd p = { .fd = h->fd, .events = events };
 
@@ -50,7 +50,7 @@ static void send_all(const struct http *h, const void *p, uint64_t len)
 			at += n;
 			len -= (uint64_t)n;
 		} else if (errno == EAGAIN) {
-			wait_for(h, POLLOUT);
+			await(h, POLLOUT);
 		} else if (errno != EINTR) {
 			die("send: %s", strerror(errno));
 		}
@@ -66,7 +66,7 @@ static size_t recv_some(const struct http *h, void *p, size_t len)
 		if (n >= 0)
 			return (size_t)n;
 		if (errno == EAGAIN)
-			wait_for(h, POLLIN);
+			await(h, POLLIN);
 		else if (errno != EINTR)
 			die("recv: %s", strerror(errno));
 	}
@@ -96,7 +96,7 @@ static void request(struct http *h, const struct options *o, const char *method,
 	h->timeout_ms = (int)(o->timeout * 1e3);
 	h->start = now_ns();
 	h->fd = connect_to(&sa, SOCK_STREAM);
-	wait_for(h, POLLOUT);
+	await(h, POLLOUT);
 	if (!connected(h->fd, why, sizeof(why)))
 		die("%s", why);
 	n = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n",

@@ -9,12 +9,19 @@
  *	DOWN size seed		the server sends that many pattern bytes and closes
  *	UP size seed pause	the client sends them; in the middle the server does not
  *				read for `pause` ms; it answers OK or BAD offset
+ *	PULL seed		the server sends until the client sends a byte
+ *	PUSH seed compare	the client sends units of a byte `m` and PUSH_UNIT pattern
+ *				bytes, at last a byte `e`; the server answers OK bytes or
+ *				BAD offset. (No half-closing here: not every peer that is
+ *				measured survives it.)
  *	ECHO			what arrives goes back, until end of file
  *	CRR			one byte comes back and the server closes
  *	HALF size seed		the server sends and ends its direction; then the client
  *				sends the same, which the server checks and counts
  *	RESET size		the server sends that many bytes and resets
  *	COUNT			good HALFs and resets that the server has seen
+ *	STATS			what it has accepted, answered and moved, as JSON
+ *	FLOOD ...		datagrams in one direction (see flood.c)
  *	GET /size, PUT /...	HTTP/1.1, one request a connection
  *
  * and UDP datagrams to the same port come back as they are.
@@ -36,6 +43,26 @@
 void pattern_init(void);
 const uint8_t *pattern_at(uint64_t seed, uint64_t off);
 bool pattern_check(uint64_t seed, uint64_t off, const void *p, size_t len, uint64_t *bad);
+
+/* Pattern bytes of a unit of PUSH, and with the byte before them. */
+#define PUSH_UNIT   1048576U
+#define PUSH_FRAMED (PUSH_UNIT + 1)
+
+/* hist.c */
+#define HIST_BITS    7
+#define HIST_STEPS   (1U << HIST_BITS)
+#define HIST_TOP     40 /* longer than 2^41 ns, half an hour, goes to the last bucket */
+#define HIST_BUCKETS ((HIST_TOP - HIST_BITS + 2) * HIST_STEPS)
+
+struct hist {
+	uint64_t count, sum, max;
+	uint64_t n[HIST_BUCKETS];
+};
+
+void hist_add(struct hist *h, int64_t ns);
+uint64_t hist_quantile(const struct hist *h, double q);
+void hist_print(const struct hist *h, bool whole);
+bool hist_selftest(void);
 
 /* sha256.c */
 #define SHA256_HEX 65
@@ -64,6 +91,7 @@ int64_t now_ns(void);
 void loop_add(struct watch *w, uint32_t events);
 void loop_set(struct watch *w, uint32_t events);
 void loop_pause(struct watch *w, int64_t ns);
+void loop_remove(struct watch *w);
 void loop_close(struct watch *w);
 void loop_stop(void);
 bool loop_run(double seconds);
@@ -82,11 +110,21 @@ bool parse_address(const char *text, union address *sa);
 int listen_on(const union address *sa, int type, uint16_t *port);
 int connect_to(const union address *sa, int type);
 bool connected(int fd, char *why, size_t why_len);
+bool wait_for(int fd, short events, int ms);
+bool move_all(int fd, void *p, size_t len, bool out, int ms);
+int ask_server(const union address *to, const char *line, double timeout);
+void set_congestion(const char *name);
+const char *congestion(void);
+double cpu_seconds(void);
 
 /* dns.c */
 bool dns_lookup(const union address *server, const char *name, bool tcp, double seconds,
 		struct in_addr *addr, int *rcode);
 bool dns_default_server(union address *server);
+
+/* flood.c: what the server does of it */
+bool flood_datagram(const void *p, size_t len, const union address *from);
+bool flood_begin(int tcp, int udp, const char *line);
 
 /* main.c */
 struct options {
@@ -100,8 +138,12 @@ struct options {
 	unsigned int idle;	  /* --idle */
 	double pause;		  /* --pause-read seconds */
 	double timeout;		  /* --timeout seconds */
+	double seconds;		  /* --seconds */
+	double rate;		  /* --rate datagrams a second */
 	bool up;		  /* --dir up */
 	bool tcp;		  /* --tcp */
+	bool blind;		  /* --blind: compare nothing */
+	bool hist;		  /* --hist: print the whole histogram */
 	const char *out;	  /* --out FILE */
 	const char *port_file;	  /* --port-file FILE */
 	char **args;		  /* what is left */
@@ -114,7 +156,11 @@ int cmd_bulk(const struct options *o);	/* bulk.c */
 int cmd_rr(const struct options *o);	/* rtt.c */
 int cmd_crr(const struct options *o);
 int cmd_udp(const struct options *o);
-int cmd_half(const struct options *o); /* ends.c */
+int cmd_idle(const struct options *o);
+int cmd_stats(const struct options *o); /* net.c */
+int cmd_timed(const struct options *o); /* timed.c */
+int cmd_flood(const struct options *o); /* flood.c */
+int cmd_half(const struct options *o);	/* ends.c */
 int cmd_reset(const struct options *o);
 int cmd_get(const struct options *o); /* http.c */
 int cmd_put(const struct options *o);

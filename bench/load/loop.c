@@ -70,6 +70,12 @@ void loop_pause(struct watch *w, int64_t ns)
 	say("paused");
 }
 
+/* loop_remove() - look at this descriptor no more; it stays open. */
+void loop_remove(struct watch *w)
+{
+	control(EPOLL_CTL_DEL, w, 0);
+}
+
 /* loop_close() - stop watching and close; the watch itself is the caller's. */
 void loop_close(struct watch *w)
 {

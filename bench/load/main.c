@@ -13,11 +13,17 @@ static const char usage_text[] =
 	"usage: load COMMAND [options]\n"
 	"  serve  [--listen ADDR:PORT] [--port-file FILE]   far end of all the others\n"
 	"  bulk   --to HOST:PORT --dir up|down --size N [--flows M]\n"
+	"  timed  the same for at least --seconds S and in all --size N; with --blind no\n"
+	"         byte is compared\n"
 	"  hold   the same; the receiver stops reading in the middle: --pause-read SECONDS\n"
 	"  rr     --to HOST:PORT --count N --size B [--idle K]  ping-pong on one connection,\n"
 	"         while K others are open and say nothing\n"
 	"  crr    --to HOST:PORT --count N [--concurrency M] connect, request, response\n"
 	"  udp    --to HOST:PORT --count N --size B         ping-pong with datagrams\n"
+	"  flood  --to HOST:PORT --dir up|down --size B --seconds S [--rate N]  N datagrams\n"
+	"         a second (as many as go), and how many arrive\n"
+	"  idle   --to HOST:PORT --count K --seconds S      connections that say nothing\n"
+	"  stats  --to HOST:PORT                            what the server has seen\n"
 	"  half   --to HOST:PORT --size N                   half-closed, both ways\n"
 	"  reset  --to HOST:PORT                            reset, both ways\n"
 	"  get    URL [--out FILE] [--size N]               HTTP download, sha256\n"
@@ -27,7 +33,8 @@ static const char usage_text[] =
 	"  sha256 FILE\n"
 	"  selftest\n"
 	"HOST and ADDR are IPv4, [IPv6], or (HOST) a name that has an IPv4 address\n"
-	"options for all: --seed N, --timeout SECONDS (60); sizes take k, m, g\n";
+	"options for all: --seed N, --timeout SECONDS (60), --cc NAME (TCP congestion\n"
+	"control), --hist (all buckets of the times); sizes take k, m, g\n";
 
 static __attribute__((noreturn)) void usage(void)
 {
@@ -135,6 +142,8 @@ static int cmd_selftest(const struct options *o)
 		die("a changed byte was not found");
 	if (pattern_check(8, PATTERN_PERIOD - 100, copy, 1000, &bad))
 		die("two seeds look alike");
+	if (!hist_selftest())
+		die("the histogram is wrong");
 	printf("{\"ok\":true,\"test\":\"selftest\"}\n");
 	return 0;
 }
@@ -149,7 +158,10 @@ static void parse(struct options *o, int argc, char **argv)
 		{ "timeout", 1, NULL, 'w' },   { "pause-read", 1, NULL, 'p' },
 		{ "dir", 1, NULL, 'd' },       { "tcp", 0, NULL, 'T' },
 		{ "idle", 1, NULL, 'i' },      { "out", 1, NULL, 'o' },
-		{ "port-file", 1, NULL, 'f' }, { NULL, 0, NULL, 0 },
+		{ "port-file", 1, NULL, 'f' }, { "seconds", 1, NULL, 'S' },
+		{ "rate", 1, NULL, 'r' },      { "blind", 0, NULL, 'b' },
+		{ "hist", 0, NULL, 'H' },      { "cc", 1, NULL, 'C' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -190,6 +202,21 @@ static void parse(struct options *o, int argc, char **argv)
 				usage();
 			o->up = !strcmp(optarg, "up");
 			break;
+		case 'S':
+			o->seconds = strtod(optarg, NULL);
+			break;
+		case 'r':
+			o->rate = (double)number(optarg);
+			break;
+		case 'b':
+			o->blind = true;
+			break;
+		case 'H':
+			o->hist = true;
+			break;
+		case 'C':
+			set_congestion(optarg);
+			break;
 		case 'T':
 			o->tcp = true;
 			break;
@@ -213,11 +240,12 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(const struct options *o);
 	} commands[] = {
-		{ "serve", cmd_serve },	  { "bulk", cmd_bulk },		{ "hold", cmd_bulk },
-		{ "rr", cmd_rr },	  { "crr", cmd_crr },		{ "udp", cmd_udp },
-		{ "get", cmd_get },	  { "put", cmd_put },		{ "dns", cmd_dns },
-		{ "dig", cmd_dig },	  { "half", cmd_half },		{ "reset", cmd_reset },
-		{ "sha256", cmd_sha256 }, { "selftest", cmd_selftest },
+		{ "serve", cmd_serve }, { "bulk", cmd_bulk },	  { "hold", cmd_bulk },
+		{ "rr", cmd_rr },	{ "crr", cmd_crr },	  { "udp", cmd_udp },
+		{ "get", cmd_get },	{ "put", cmd_put },	  { "dns", cmd_dns },
+		{ "dig", cmd_dig },	{ "half", cmd_half },	  { "reset", cmd_reset },
+		{ "timed", cmd_timed }, { "flood", cmd_flood },	  { "idle", cmd_idle },
+		{ "stats", cmd_stats }, { "sha256", cmd_sha256 }, { "selftest", cmd_selftest },
 	};
 	struct options o = {
 		.to = { .in4 = { .sin_family = AF_INET } },

@@ -6,11 +6,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -102,6 +104,49 @@ bool parse_address(const char *text, union address *sa)
 	       dns_lookup(&server, host, false, 5, &sa->in4.sin_addr, &rcode);
 }
 
+static char congestion_wanted[16], congestion_found[16];
+
+/*
+ * set_congestion() - TCP congestion control for all sockets from now on.
+ *
+ * It has to be set before a socket connects: a flow that began under BBR keeps pacing.
+ * Accepted sockets have their listener's.
+ */
+void set_congestion(const char *name)
+{
+	snprintf(congestion_wanted, sizeof(congestion_wanted), "%s", name);
+}
+
+/* congestion() - what the kernel says that our sockets have; "" before the first. */
+const char *congestion(void)
+{
+	return congestion_found;
+}
+
+static bool use_congestion(int fd, int type)
+{
+	socklen_t len = sizeof(congestion_found) - 1;
+
+	if (type != SOCK_STREAM)
+		return true;
+	if (congestion_wanted[0] && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion_wanted,
+					       (socklen_t)strlen(congestion_wanted)))
+		return false;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion_found, &len))
+		congestion_found[0] = '\0';
+	return true;
+}
+
+/* cpu_seconds() - this process's, user and system. */
+double cpu_seconds(void)
+{
+	struct rusage ru;
+
+	getrusage(RUSAGE_SELF, &ru);
+	return (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+	       (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+}
+
 /*
  * listen_on() - a bound, non-blocking socket.
  *
@@ -114,7 +159,8 @@ int listen_on(const union address *sa, int type, uint16_t *port)
 	union address self;
 	socklen_t len = sizeof(self);
 
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	if (fd < 0 || !use_congestion(fd, type) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    bind(fd, &sa->sa, address_len(sa)) || (type == SOCK_STREAM && listen(fd, 1024)) ||
 	    getsockname(fd, &self.sa, &len))
 		die("listen: %s", strerror(errno));
@@ -127,7 +173,7 @@ int connect_to(const union address *sa, int type)
 {
 	int fd = socket(sa->sa.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 
-	if (fd < 0)
+	if (fd < 0 || !use_congestion(fd, type))
 		die("socket: %s", strerror(errno));
 	if (type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -146,4 +192,68 @@ bool connected(int fd, char *why, size_t why_len)
 	if (err)
 		snprintf(why, why_len, "connect: %s", strerror(err));
 	return !err;
+}
+
+/* wait_for() - until the descriptor is ready; false when @ms are over. */
+bool wait_for(int fd, short events, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, ms) == 1;
+}
+
+/*
+ * move_all() - all of a message one way, waiting where the socket makes it wait.
+ *
+ * @out: send it, else receive it
+ * @ms: the longest wait
+ */
+bool move_all(int fd, void *p, size_t len, bool out, int ms)
+{
+	char *at = p;
+
+	while (len) {
+		ssize_t n = out ? send(fd, at, len, MSG_NOSIGNAL) : recv(fd, at, len, 0);
+
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		} else if (n == 0 || errno != EAGAIN || !wait_for(fd, out ? POLLOUT : POLLIN, ms)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* ask_server() - a connection on which @line has been said; it must come about. */
+int ask_server(const union address *to, const char *line, double timeout)
+{
+	int fd = connect_to(to, SOCK_STREAM), ms = (int)(timeout * 1e3);
+	char why[128] = "", said[256];
+
+	snprintf(said, sizeof(said), "%s\n", line);
+	if (!wait_for(fd, POLLOUT, ms) || !connected(fd, why, sizeof(why)))
+		die("%s", why[0] ? why : "connect: no answer");
+	if (!move_all(fd, said, strlen(said), true, ms))
+		die("send: %s", strerror(errno));
+	return fd;
+}
+
+/* load stats --to HOST:PORT: what the server has seen so far, this connection included. */
+int cmd_stats(const struct options *o)
+{
+	int fd = ask_server(&o->to, "STATS", o->timeout), ms = (int)(o->timeout * 1e3);
+	char text[512];
+	size_t have = 0;
+	ssize_t n;
+
+	while (wait_for(fd, POLLIN, ms) &&
+	       (n = recv(fd, text + have, sizeof(text) - 1 - have, 0)) > 0)
+		have += (size_t)n;
+	close(fd);
+	text[have] = '\0';
+	if (!have || text[have - 1] != '\n')
+		die("no whole answer");
+	fputs(text, stdout);
+	return 0;
 }

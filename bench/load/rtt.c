@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "load.h"
@@ -21,61 +22,21 @@
 /* How long a datagram may take before it counts as lost. */
 #define UDP_LOST_MS 1000
 
-static int by_value(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+static struct hist times;
 
-	return x < y ? -1 : x > y;
-}
-
-/* The line for `ok` of `n` exchanges; @ns holds the time of each. */
-static int report(const char *what, int64_t *ns, unsigned int ok, unsigned int n, int64_t total,
+/* The line for `ok` of `n` exchanges, whose times are in the histogram. */
+static int report(const char *what, const struct options *o, unsigned int ok, int64_t total,
 		  const char *why)
 {
 	double seconds = (double)total / 1e9;
 
-	qsort(ns, ok, sizeof(*ns), by_value);
-#define US(q) (ok ? (double)ns[(size_t)((ok - 1) * (q))] / 1e3 : 0.0)
-	printf("{\"ok\":%s,\"test\":\"%s\",\"count\":%u,\"succeeded\":%u,\"seconds\":%.6f,"
-	       "\"per_s\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f%s%s%s}\n",
-	       ok == n ? "true" : "false", what, n, ok, seconds, ok / seconds, US(0.5), US(0.99),
-	       US(0.999), why[0] ? ",\"error\":\"" : "", why, why[0] ? "\"" : "");
-#undef US
-	return ok == n ? 0 : 1;
-}
-
-static int64_t *times_for(unsigned int n)
-{
-	int64_t *t = calloc(n ? n : 1, sizeof(*t));
-
-	if (!t)
-		die("out of memory");
-	return t;
-}
-
-static bool wait_for(int fd, short events, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-
-	return poll(&p, 1, ms) == 1;
-}
-
-/* Moves all of a message one way, waiting where the socket makes it wait. */
-static bool move_all(int fd, void *p, size_t len, bool out, int ms)
-{
-	char *at = p;
-
-	while (len) {
-		ssize_t n = out ? send(fd, at, len, MSG_NOSIGNAL) : recv(fd, at, len, 0);
-
-		if (n > 0) {
-			at += n;
-			len -= (size_t)n;
-		} else if (n == 0 || errno != EAGAIN || !wait_for(fd, out ? POLLOUT : POLLIN, ms)) {
-			return false;
-		}
-	}
-	return true;
+	printf("{\"ok\":%s,\"test\":\"%s\",\"count\":%u,\"succeeded\":%u,\"errors\":%u,"
+	       "\"seconds\":%.6f,\"per_s\":%.1f,\"cpu_s\":%.4f,\"cc\":\"%s\",",
+	       ok == o->count ? "true" : "false", what, o->count, ok, o->count - ok, seconds,
+	       ok / seconds, cpu_seconds(), congestion());
+	hist_print(&times, o->hist);
+	printf("%s%s%s}\n", why[0] ? ",\"error\":\"" : "", why, why[0] ? "\"" : "");
+	return ok == o->count ? 0 : 1;
 }
 
 static void message(uint8_t *p, size_t len, uint64_t seed, unsigned int i)
@@ -130,18 +91,13 @@ int cmd_rr(const struct options *o)
 	static uint8_t out[MESSAGE_MAX], in[MESSAGE_MAX];
 	size_t len = o->size ? o->size : 1;
 	int *idle = open_idle(o);
-	int64_t *ns = times_for(o->count), start;
-	int fd = connect_to(&o->to, SOCK_STREAM), ms = (int)(o->timeout * 1e3);
-	char hello[] = "ECHO\n", why[128] = "";
+	int fd = ask_server(&o->to, "ECHO", o->timeout), ms = (int)(o->timeout * 1e3);
+	int64_t start = now_ns();
+	char why[128] = "";
 	unsigned int i = 0;
 
 	if (len > MESSAGE_MAX)
 		die("--size is at most %u here", MESSAGE_MAX);
-	if (!wait_for(fd, POLLOUT, ms) || !connected(fd, why, sizeof(why)))
-		die("%s", why[0] ? why : "connect: no answer");
-	start = now_ns();
-	if (!move_all(fd, hello, strlen(hello), true, ms))
-		die("send: %s", strerror(errno));
 	for (; i < o->count; i++) {
 		int64_t t = now_ns();
 
@@ -154,12 +110,35 @@ int cmd_rr(const struct options *o)
 			snprintf(why, sizeof(why), "wrong answer to message %u", i);
 			break;
 		}
-		ns[i] = now_ns() - t;
+		hist_add(&times, now_ns() - t);
 	}
 	start = now_ns() - start;
 	close(fd);
 	close_idle(o, idle);
-	return report("rr", ns, i, o->count, start, why);
+	return report("rr", o, i, start, why);
+}
+
+/* load idle --to HOST:PORT --count K --seconds S: K connections that say nothing meanwhile. */
+int cmd_idle(const struct options *o)
+{
+	struct options held = *o;
+	struct timespec t = { .tv_sec = (time_t)o->seconds,
+			      .tv_nsec = (long)((o->seconds - (double)(time_t)o->seconds) * 1e9) };
+	int *fds;
+
+	held.idle = o->count;
+	fds = open_idle(&held);
+	printf("{\"event\":\"idle\"}\n");
+	fflush(stdout);
+	while (nanosleep(&t, &t) && errno == EINTR)
+		;
+	printf("{\"event\":\"over\"}\n");
+	fflush(stdout);
+	close_idle(&held, fds);
+	printf("{\"ok\":true,\"test\":\"idle\",\"count\":%u,\"errors\":0,\"seconds\":%.3f,"
+	       "\"cpu_s\":%.4f,\"cc\":\"%s\"}\n",
+	       o->count, o->seconds, cpu_seconds(), congestion());
+	return 0;
 }
 
 /* load udp --to HOST:PORT --count N --size B: the same with datagrams; 0 bytes too. */
@@ -167,8 +146,8 @@ int cmd_udp(const struct options *o)
 {
 	static uint8_t out[MESSAGE_MAX], in[MESSAGE_MAX + 1];
 	size_t len = o->size;
-	int64_t *ns = times_for(o->count), start = now_ns();
 	int fd = connect_to(&o->to, SOCK_DGRAM);
+	int64_t start = now_ns();
 	unsigned int ok = 0;
 	char why[128] = "";
 
@@ -191,13 +170,14 @@ int cmd_udp(const struct options *o)
 				break;
 			}
 			if (n == (ssize_t)len && !memcmp(in, out, len)) {
-				ns[ok++] = now_ns() - t;
+				hist_add(&times, now_ns() - t);
+				ok++;
 				break;
 			}
 		}
 	}
 	close(fd);
-	return report("udp", ns, ok, o->count, now_ns() - start, why);
+	return report("udp", o, ok, now_ns() - start, why);
 }
 
 /* crr: connect, one request, one response, close; `concurrency` of them at a time. */
@@ -209,7 +189,6 @@ struct exchange {
 
 static struct {
 	const struct options *o;
-	int64_t *ns;
 	unsigned int begun, ok, ended;
 	char why[128];
 } crr;
@@ -230,7 +209,8 @@ static void crr_end(struct exchange *x, const char *what, int err)
 		snprintf(crr.why, sizeof(crr.why), "%s%s%s", what, err ? ": " : "",
 			 err ? strerror(err) : "");
 	} else {
-		crr.ns[crr.ok++] = now_ns() - x->start;
+		hist_add(&times, now_ns() - x->start);
+		crr.ok++;
 	}
 	loop_close(&x->w);
 	if (++crr.ended == crr.o->count)
@@ -284,11 +264,10 @@ int cmd_crr(const struct options *o)
 	if (!x)
 		die("out of memory");
 	crr.o = o;
-	crr.ns = times_for(o->count);
 	for (unsigned int i = 0; i < o->concurrency && i < o->count; i++)
 		crr_begin(&x[i]);
 	if (o->count && !loop_run(o->timeout))
 		snprintf(crr.why, sizeof(crr.why), "time is up with %u ended", crr.ended);
 	free(x);
-	return report("crr", crr.ns, crr.ok, o->count, now_ns() - start, crr.why);
+	return report("crr", o, crr.ok, now_ns() - start, crr.why);
 }

@@ -19,7 +19,7 @@
 #define LINE_MAX 4096U
 #define MS	 1000000LL
 
-enum mode { READ_LINE, SEND, RECEIVE, ECHO, REPLY, LINGER };
+enum mode { READ_LINE, SEND, RECEIVE, ECHO, REPLY, LINGER, PULL, PUSH };
 
 struct conn {
 	struct watch w;
@@ -27,9 +27,11 @@ struct conn {
 	char line[LINE_MAX]; /* the request, then the reply */
 	size_t have, sent;   /* bytes in `line`, and how many of the reply have gone */
 	uint64_t size, off, seed;
-	int64_t pause; /* ns, 0 when none or over */
+	uint64_t framed; /* PUSH: bytes with those before each unit */
+	int64_t pause;	 /* ns, 0 when none or over */
 	bool http;
-	bool half; /* an upload follows the download */
+	bool half;    /* an upload follows the download */
+	bool compare; /* PUSH: look at what arrives */
 	bool bad;
 	uint64_t bad_at;
 	struct sha256 sha;
@@ -40,6 +42,13 @@ struct conn {
 
 static uint8_t buf[CHUNK];
 static unsigned int halves, resets; /* what COUNT tells */
+
+/* What STATS tells. */
+static struct {
+	uint64_t accepted, answered, bytes_in, bytes_out, wrong, datagrams;
+} stats;
+
+static int udp_fd; /* for floods */
 
 static void on_ready(struct watch *w, uint32_t events);
 
@@ -100,6 +109,7 @@ static void send_pattern(struct conn *c)
 		return;
 	}
 	c->off += (uint64_t)n;
+	stats.bytes_out += (uint64_t)n;
 	if (c->off == c->size) {
 		shutdown(c->w.fd, SHUT_WR);
 		c->mode = c->half ? RECEIVE : LINGER;
@@ -114,6 +124,7 @@ static void answer_upload(struct conn *c)
 	char hex[SHA256_HEX];
 
 	c->size = 0;
+	stats.wrong += c->bad;
 	if (c->half) {
 		halves += !c->bad;
 		c->mode = LINGER;
@@ -137,6 +148,7 @@ static void take_upload(struct conn *c, const void *p, size_t len)
 	else if (!c->bad && !pattern_check(c->seed, c->off, p, len, &c->bad_at))
 		c->bad = true;
 	c->off += len;
+	stats.bytes_in += len;
 	if (c->off > c->size) {
 		c->bad = true;
 		c->bad_at = c->size;
@@ -161,6 +173,88 @@ static void receive(struct conn *c)
 		return;
 	}
 	take_upload(c, buf, (size_t)n);
+}
+
+/* Sends until the client sends a byte, or goes. */
+static void pull(struct conn *c, uint32_t events)
+{
+	char stop;
+	ssize_t n;
+
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		n = recv(c->w.fd, &stop, 1, 0);
+		if (n == 1) {
+			shutdown(c->w.fd, SHUT_WR);
+			c->mode = LINGER;
+			loop_set(&c->w, EPOLLIN);
+			return;
+		}
+		if (!passing(n)) {
+			end(c);
+			return;
+		}
+	}
+	n = send(c->w.fd, pattern_at(c->seed, c->off), CHUNK, MSG_NOSIGNAL);
+	if (n > 0) {
+		c->off += (uint64_t)n;
+		stats.bytes_out += (uint64_t)n;
+	} else if (!passing(n)) {
+		end(c);
+	}
+}
+
+static void answer_push(struct conn *c)
+{
+	c->size = 0;
+	stats.wrong += c->bad;
+	reply(c, c->bad ? snprintf(c->line, sizeof(c->line), "BAD %" PRIu64 "\n", c->bad_at)
+			: snprintf(c->line, sizeof(c->line), "OK %" PRIu64 "\n", c->off));
+}
+
+/* Bytes of units: @c->framed counts all, @c->off those of the pattern. */
+static void take_push(struct conn *c, const uint8_t *p, size_t len)
+{
+	while (len) {
+		uint64_t at = c->framed % PUSH_FRAMED;
+		size_t n = 1;
+
+		if (at == 0 && *p == 'e' && len == 1) {
+			answer_push(c);
+			return;
+		}
+		if (at == 0 && *p != 'm') {
+			c->bad = true;
+			c->bad_at = c->off;
+			answer_push(c);
+			return;
+		}
+		if (at > 0) {
+			n = len < PUSH_FRAMED - at ? len : (size_t)(PUSH_FRAMED - at);
+			if (c->compare && !c->bad &&
+			    !pattern_check(c->seed, c->off, p, n, &c->bad_at))
+				c->bad = true;
+			c->off += n;
+			stats.bytes_in += n;
+		}
+		c->framed += n;
+		p += n;
+		len -= n;
+	}
+}
+
+/* Takes units until the client says that it was the last. */
+static void push(struct conn *c)
+{
+	ssize_t n = recv(c->w.fd, buf, sizeof(buf), 0);
+
+	if (passing(n))
+		return;
+	if (n > 0) {
+		take_push(c, buf, (size_t)n);
+		return;
+	}
+	resets += n < 0 && errno == ECONNRESET;
+	end(c);
 }
 
 static void linger(struct conn *c)
@@ -236,6 +330,47 @@ static void reset(struct conn *c, size_t len)
 	end(c);
 }
 
+static void reply_stats(struct conn *c)
+{
+	reply(c, snprintf(c->line, sizeof(c->line),
+			  "{\"ok\":true,\"accepted\":%" PRIu64 ",\"answered\":%" PRIu64
+			  ",\"bytes_in\":%" PRIu64 ",\"bytes_out\":%" PRIu64 ",\"wrong\":%" PRIu64
+			  ",\"datagrams\":%" PRIu64 ",\"cpu_s\":%.4f,\"cc\":\"%s\"}\n",
+			  stats.accepted, stats.answered, stats.bytes_in, stats.bytes_out,
+			  stats.wrong, stats.datagrams, cpu_seconds(), congestion()));
+}
+
+/* A flood's connection is flood.c's from here on. */
+static void hand_to_flood(struct conn *c)
+{
+	loop_remove(&c->w);
+	if (!flood_begin(c->w.fd, udp_fd, c->line))
+		close(c->w.fd);
+	free(c);
+}
+
+/* What has no end of its own: until the client has enough. True when it was that. */
+static bool on_endless_request(struct conn *c, const char *rest, size_t extra)
+{
+	unsigned int compare = 0;
+	uint8_t early[LINE_MAX];
+
+	if (sscanf(c->line, "PULL %" SCNu64, &c->seed) == 1) {
+		c->mode = PULL;
+		loop_set(&c->w, EPOLLIN | EPOLLOUT);
+	} else if (sscanf(c->line, "PUSH %" SCNu64 " %u", &c->seed, &compare) == 2) {
+		c->mode = PUSH;
+		c->compare = compare;
+		memcpy(early, rest, extra);
+		take_push(c, early, extra);
+	} else if (!strncmp(c->line, "FLOOD ", 6)) {
+		hand_to_flood(c);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 /* A whole request is in `line`: @len bytes of it, then what came along behind. */
 static void on_request(struct conn *c, size_t len)
 {
@@ -244,6 +379,8 @@ static void on_request(struct conn *c, size_t len)
 	size_t extra = c->have - len;
 
 	c->seed = 1;
+	if (on_endless_request(c, rest, extra))
+		return;
 	if (sscanf(c->line, "DOWN %" SCNu64 " %" SCNu64, &c->size, &c->seed) == 2) {
 		c->mode = SEND;
 		loop_set(&c->w, EPOLLOUT);
@@ -260,7 +397,10 @@ static void on_request(struct conn *c, size_t len)
 		c->echo_tail = extra;
 		echo(c, 0);
 	} else if (!strncmp(c->line, "CRR\n", 4)) {
+		stats.answered++;
 		reply(c, snprintf(c->line, sizeof(c->line), "c"));
+	} else if (!strncmp(c->line, "STATS\n", 6)) {
+		reply_stats(c);
 	} else if (sscanf(c->line, "HALF %" SCNu64 " %" SCNu64, &c->size, &c->seed) == 2) {
 		c->half = true;
 		c->mode = SEND;
@@ -330,6 +470,12 @@ static void on_ready(struct watch *w, uint32_t events)
 	case LINGER:
 		linger(c);
 		break;
+	case PULL:
+		pull(c, events);
+		break;
+	case PUSH:
+		push(c);
+		break;
 	}
 }
 
@@ -343,6 +489,7 @@ static void on_accept(struct watch *w, uint32_t events)
 
 		if (!c)
 			die("out of memory");
+		stats.accepted++;
 		c->w.fd = fd;
 		c->w.ready = on_ready;
 		loop_add(&c->w, EPOLLIN);
@@ -357,7 +504,9 @@ static void on_datagram(struct watch *w, uint32_t events)
 
 	(void)events;
 	while ((n = recvfrom(w->fd, buf, sizeof(buf), 0, &from.sa, &len)) >= 0) {
-		sendto(w->fd, buf, (size_t)n, 0, &from.sa, len);
+		stats.datagrams++;
+		if (!flood_datagram(buf, (size_t)n, &from))
+			sendto(w->fd, buf, (size_t)n, 0, &from.sa, len);
 		len = sizeof(from);
 	}
 }
@@ -378,11 +527,15 @@ int cmd_serve(const struct options *o)
 {
 	struct watch tcp = { .ready = on_accept }, udp = { .ready = on_datagram };
 	union address sa = o->listen;
+	int room = 4 << 20;
 	uint16_t port;
 
 	tcp.fd = listen_on(&sa, SOCK_STREAM, &port);
 	sa.in4.sin_port = htons(port);
 	udp.fd = listen_on(&sa, SOCK_DGRAM, &port);
+	udp_fd = udp.fd;
+	/* As much as the kernel grants: what overflows here is no loss of the network's. */
+	(void)setsockopt(udp.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	loop_add(&tcp, EPOLLIN);
 	loop_add(&udp, EPOLLIN);
 	printf("{\"ok\":true,\"port\":%u}\n", port);
