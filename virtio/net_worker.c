@@ -38,6 +38,7 @@
 #include "src/base/log.h"
 #include "src/base/rng.h"
 #include "tcpstack/loop.h"
+#include "virtio/test_spin.h"
 
 typedef int (*worker_fn)(struct net_worker *w, void *ctx);
 
@@ -133,6 +134,7 @@ static void count_heap(struct net_worker *w)
 static void cycles(struct net_worker *w)
 {
 	bool may_sleep = false;
+	uint64_t spun = 0;
 
 	while (!w->stop) {
 		bool more;
@@ -146,6 +148,7 @@ static void cycles(struct net_worker *w)
 		vnet_publish(w->v);
 		counter_inc(&w->n.cycles);
 		count_heap(w);
+		test_spin(&spun);
 		may_sleep = !more && !vnet_notify_on(w->v);
 	}
 }
