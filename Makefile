@@ -173,6 +173,12 @@ $(OFFHOST): $(call obj_of,$(call src_of,bench/offhost))
 	$(call link,$^,)
 $(B)/tests/stack/test_tcp_zerocopy: | $(OFFHOST)
 
+# Single operations of the data path, by the clock and by callgrind.
+MICRO := $(B)/micro
+
+$(MICRO): $(call obj_of,$(call src_of,bench/micro)) $(libs_virtio)
+	$(call link,$^,$(LDLIBS))
+
 GUEST := $(B)/guest/initramfs.cpio.gz
 
 $(GUEST): $(LOAD) $(INIT) tools/mkguest tools/deps.sh
@@ -187,7 +193,7 @@ FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN) $(FUZZ_REPLAY)
 # The runner's own test comes first.
 E2E_RUN := tests/e2e/test_nested.sh tests/e2e/run
 
-all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST)	## build the program and its tools
+all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST) $(MICRO)	## build the program and its tools
 
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
@@ -247,7 +253,10 @@ fuzz-run: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
 			$$([ ! -e tests/fuzz/$$t.dict ] || echo -dict=tests/fuzz/$$t.dict) \
 			$(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: bench-alloc soak
+.PHONY: bench-micro bench-alloc soak
+
+bench-micro: $(MICRO)	## nanoseconds and instructions of single operations, and how they grow
+	$(Q)$(MICRO)
 
 bench-alloc: all	## heap calls a connection and a MB, under heaptrack and jemalloc
 	$(Q)BUILD=$(B) tools/heaptrack.sh || [ $$? -eq 77 ]
