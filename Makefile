@@ -173,6 +173,13 @@ $(OFFHOST): $(call obj_of,$(call src_of,bench/offhost))
 	$(call link,$^,)
 $(B)/tests/stack/test_tcp_zerocopy: | $(OFFHOST)
 
+# A server that is so many milliseconds away.
+DISTANCE := $(B)/distance
+
+$(DISTANCE): $(call obj_of,$(call src_of,bench/distance) bench/nsguest/ns.c bench/nsguest/impair.c) \
+		$(LIB_BASE)
+	$(call link,$^,)
+
 # Single operations of the data path, by the clock and by callgrind.
 MICRO := $(B)/micro
 
@@ -193,7 +200,7 @@ FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN) $(FUZZ_REPLAY)
 # The runner's own test comes first.
 E2E_RUN := tests/e2e/test_nested.sh tests/e2e/run
 
-all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST) $(MICRO)	## build the program and its tools
+all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST) $(MICRO) $(DISTANCE)	## build the program and its tools
 
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)

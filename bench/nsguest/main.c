@@ -268,7 +268,7 @@ int main(int argc, char **argv)
 	ret = ns_enter();
 	if (ret < 0)
 		fail("making a namespace", ret);
-	tap = ns_tap_open(f.features, o.mac);
+	tap = ns_tap_open(NSGUEST_IFNAME, f.features, o.mac);
 	if (tap < 0)
 		fail("opening a TAP (is the tun module there?)", tap);
 	ret = ns_bind_resolv_conf();

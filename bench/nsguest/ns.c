@@ -128,16 +128,16 @@ int ns_link_up(const char *ifname)
 }
 
 /**
- * ns_tap_open() - the TAP, with the offloads that the device has
+ * ns_tap_open() - a TAP, with the offloads that the device has
  * @features:	negotiated: what the device takes from us
  * @mac:	its address, or all zeros for a random one
  *
  * Return: a nonblocking descriptor, or -errno
  */
-int ns_tap_open(uint64_t features, const uint8_t mac[6])
+int ns_tap_open(const char *ifname, uint64_t features, const uint8_t mac[6])
 {
 	static const uint8_t zero[6];
-	struct ifreq ifr = ifreq_of(NSGUEST_IFNAME);
+	struct ifreq ifr = ifreq_of(ifname);
 	unsigned int offloads = 0;
 	int hdr = FRONT_NET_HDR_LEN;
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);

@@ -24,7 +24,7 @@ struct ns_address {
 /* ns.c */
 int ns_enter(void);
 int ns_bind_resolv_conf(void);
-int ns_tap_open(uint64_t features, const uint8_t mac[6]);
+int ns_tap_open(const char *ifname, uint64_t features, const uint8_t mac[6]);
 int ns_link_up(const char *ifname);
 int ns_configure(const char *ifname, const struct ns_address *a);
 int ns_dhcp(const char *ifname);
