@@ -206,7 +206,7 @@ demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
 
 check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, vhost-user, end to end
-	$(Q)BUILD=$(B) tests/run --timeout 600 tests/test_groups.sh $(FAST_TESTS) tests/vhost/run $(E2E_RUN)
+	$(Q)BUILD=$(B) tests/run --timeout 600 tests/test_groups.sh $(FAST_TESTS) tests/bench/run tests/vhost/run $(E2E_RUN)
 
 check-long: check	## the same, then vhost-user guests with sizes that take minutes
 	$(Q)CHECK_LONG=1 BUILD=$(B) tests/run --timeout 3600 tests/vhost/run
@@ -260,7 +260,16 @@ fuzz-run: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
 			$$([ ! -e tests/fuzz/$$t.dict ] || echo -dict=tests/fuzz/$$t.dict) \
 			$(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
 
-.PHONY: bench-micro bench-alloc soak
+.PHONY: bench bench-micro bench-alloc soak
+
+BENCH_OUT ?= $(B)/bench
+BENCH ?= --quick
+bench: all $(GUEST)	## measure beside the peers that are installed: tables and plots
+	$(Q)tools/deps.sh bench >/dev/null || echo "bench: going on with the peers at hand"
+	$(Q)rm -f $(BENCH_OUT)/result.json
+	$(Q)status=0; BUILD=$(B) bench/compare $(BENCH) --out $(BENCH_OUT)/result.json || status=$$?; \
+		[ $$status -ne 77 ] || exit 0; \
+		bench/report $(BENCH_OUT)/result.json && exit $$status
 
 bench-micro: $(MICRO)	## nanoseconds and instructions of single operations, and how they grow
 	$(Q)$(MICRO)
@@ -274,6 +283,8 @@ soak: all		## mixed load for MINUTES, with engine ENGINE; a verdict at the end
 
 SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 SCRIPTS = $(shell git ls-files tools tests bench .ci 2>/dev/null | xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)
+PYTHON  = $(shell git ls-files '*.py' 2>/dev/null) \
+	$(shell git ls-files tools tests bench 2>/dev/null | xargs grep -lE '^\#!.*python' 2>/dev/null)
 TIDY_FLAGS = -I. -D_GNU_SOURCE -std=gnu11 -DSLUICE_VERSION=\"lint\"
 TIDY    = $(filter %.c,$(filter-out tests/% bench/%,$(SOURCES)))
 
@@ -285,6 +296,7 @@ lint:			## cppcheck, clang-tidy, format, shell scripts, man pages
 	$(Q)printf '%s\n' $(TIDY) | xargs -P2 -n4 sh -c 'clang-tidy --quiet \
 		--warnings-as-errors="*" "$$@" -- $(TIDY_FLAGS) 2>/dev/null' tidy
 	$(Q)$(if $(SCRIPTS),shellcheck $(SCRIPTS))
+	$(Q)$(if $(PYTHON),pyflakes3 $(PYTHON))
 	$(Q)for m in $(wildcard docs/man/*.[1-8]); do mandoc -Tlint -W warning $$m || exit 1; done
 	@echo "lint: clean"
 

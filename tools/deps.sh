@@ -4,7 +4,8 @@
 # Checks for the Debian packages that a group of targets needs, and installs
 # what is missing when root; otherwise prints the one apt line and exits 1.
 #
-#   tools/deps.sh GROUP... [--check]     GROUP: build lint guest docs profile all
+#   tools/deps.sh GROUP... [--check]     GROUP: build lint guest docs bench
+#                                        profile all
 #   tools/deps.sh kernel [--host]        the guest's kernel, into build/guest/
 #
 # `--check` only reports. `kernel` downloads the package that
@@ -19,11 +20,12 @@ B=${BUILD:-build}
 packages() {
 	case $1 in
 	build) echo gcc clang libclang-rt-14-dev make git libc6-dev libcmocka-dev liburing-dev \
-		libjansson-dev libseccomp-dev systemtap-sdt-dev ;;
-	lint) echo cppcheck clang-tidy clang-format shellcheck ;;
+		libjansson-dev libseccomp-dev systemtap-sdt-dev python3 ;;
+	lint) echo cppcheck clang-tidy clang-format shellcheck pyflakes3 ;;
 	guest) echo iproute2 kmod curl qemu-system-x86 seabios busybox-static acpica-tools cpio \
 		zstd xz-utils nginx-light ;;
 	docs) echo mandoc ;;
+	bench) echo python3 gnuplot-nox passt slirp4netns qemu-system-x86 valgrind ;;
 	profile) echo heaptrack libjemalloc2 ;;
 	all) for g in build lint guest docs; do packages $g; done ;;
 	*) return 1 ;;
@@ -31,7 +33,7 @@ packages() {
 }
 
 usage() {
-	sed -n '3,14s/^# \{0,1\}//p' "$0" >&2
+	sed -n '3,15s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
