@@ -77,13 +77,9 @@ struct stack_net {
  * @resolvers:			host resolvers in order of use, port included; see
  *				stack_set_resolvers()
  * @hostname:			DHCP option 12, "" for none
-<<<<<<< HEAD
- * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time
- * @dns_cache:			answers of resolvers that are kept, 0 = none
-=======
  * @max_tcp, @max_udp, @max_ping, @max_dns:	flows (queries) at one time; all but the
  *				last can be changed while it runs, up to stack_flow_cap()
->>>>>>> c7f9147 (limits: every one can be changed while it runs, and lifted)
+ * @dns_cache:			answers of resolvers that are kept, 0 = none
  * @rate_out, @rate_in:	bytes a second that the guest may send and receive, 0 = no limit
  * @rate_out_packets, @rate_in_packets:	the same in packets
  * @rate_burst_ms:	how much may come at once: so many milliseconds of the rate
