@@ -82,6 +82,7 @@ struct bulk_queue;
  * @sent:	stream offset: bytes that the socket has accepted by any engine
  * @released:	stream offset up to which nothing is referred to
  * @polled_ns:	when the engine was last asked
+ * @due:	the engine knows that something was let go since it was last asked
  * @partial:	the queue's first segment, too, has bytes sent by reference
  * @fin:	the stream has ended with a FIN, one more than @sent
  * @priv:	the engine's own
@@ -100,6 +101,7 @@ struct bulk_loan {
 	uint64_t sent;
 	uint64_t released;
 	uint64_t polled_ns;
+	bool due;
 	bool partial;
 	bool fin;
 	uint64_t priv[16];
@@ -259,6 +261,7 @@ void bulk_lend(struct bulk *b, struct bulk_loan *ln, struct bulk_seg *seg);
 void bulk_reap(struct bulk *b, struct bulk_loan *ln);
 void bulk_reap_all(struct bulk *b, const struct bulk_ops *ops);
 void bulk_poll(struct bulk *b);
+void bulk_wake(struct bulk *b);
 bool bulk_loan_end(struct bulk *b, struct bulk_queue *q, int fd);
 bool bulk_is_lent(const struct bulk_queue *q);
 bool bulk_fin_must_wait(struct bulk_queue *q);

@@ -203,6 +203,7 @@ void bulk_reap(struct bulk *b, struct bulk_loan *ln)
 		return;
 	ln->polled_ns = stack_now(b->st);
 	release_to(b, ln, ln->ops->reap(b, ln));
+	ln->due = false;
 	show(b);
 	/* Even if nothing came: it may have waited enough. */
 	if (ln->q && (ln->q->waiting || (ln->q->fin_waits && !is_busy(ln))))
@@ -230,6 +231,8 @@ static uint64_t next_poll(struct bulk_loan *ln, uint64_t now)
 	uint64_t age = now - oldest(ln)->lent_ns;
 	uint64_t least = LIMIT_BULK_POLL_MIN_NS;
 
+	if (ln->due)
+		return now;
 	if (ln->ops->notifies && ln->q)
 		return ln->polled_ns +
 		       (ln->q->waiting ? LIMIT_BULK_WAIT_NS : LIMIT_BULK_POLL_MAX_NS);
@@ -239,25 +242,33 @@ static uint64_t next_poll(struct bulk_loan *ln, uint64_t now)
 }
 
 /**
- * bulk_poll() - once a cycle: ask after what is due, and be woken for the rest
+ * bulk_poll() - at the beginning of a cycle: ask after what is due
  */
 void bulk_poll(struct bulk *b)
 {
-	uint64_t now = stack_now(b->st), wake = UINT64_MAX;
+	uint64_t now = stack_now(b->st);
 	struct dlist *n, *tmp;
 
-	if (dlist_empty(&b->lending))
-		return;
 	dlist_for_each_safe (n, tmp, &b->lending) {
-		uint64_t at = next_poll(loan_of(n), now);
-
-		if (at <= now) {
+		if (next_poll(loan_of(n), now) <= now)
 			bulk_reap(b, loan_of(n));
-			at = now + LIMIT_BULK_POLL_MIN_NS;
-		}
-		wake = MIN(wake, at);
 	}
-	if (!dlist_empty(&b->lending))
+}
+
+/**
+ * bulk_wake() - at the end of a cycle: be woken for what is due next
+ *
+ * Also for what was lent in this very cycle: a flow that is silent afterwards has
+ * nothing else to wake for.
+ */
+void bulk_wake(struct bulk *b)
+{
+	uint64_t now = stack_now(b->st), wake = UINT64_MAX;
+	struct dlist *n;
+
+	dlist_for_each (n, &b->lending)
+		wake = MIN(wake, next_poll(loan_of(n), now));
+	if (wake != UINT64_MAX)
 		loop_wake_by(b->st->loop, wake);
 	show(b);
 }

@@ -116,6 +116,7 @@ static void on_notice(struct bulk *b, const struct io_uring_cqe *cqe)
 	if (zc_track_was_taken(zc_track_of(ln), send))
 		zc_heard(b, ln, (uint32_t)cqe->res & NOTIF_USAGE_COPIED);
 	zc_track_done(zc_track_of(ln), send, 1);
+	ln->due = true; /* whoever took it may have been after something else */
 }
 
 /* Take what has completed. Releases nothing: that is for bulk_reap(). */

@@ -477,6 +477,7 @@ void tcp_run(struct stack *st)
 	bulk_poll(&t->bulk);
 	while ((n = dlist_pop_head(&t->dirty)))
 		serve(t, container_of(n, struct tcp_flow, dirty));
+	bulk_wake(&t->bulk);
 	counter_set(&st->n.parked_bytes, t->bulk.bytes);
 }
 

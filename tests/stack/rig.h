@@ -51,7 +51,7 @@
 #include "tests/stack/own_network.h"
 
 /* Longest that a wait for real sockets may take, milliseconds of real time. */
-#define RIG_PATIENCE_MS 10000
+#define RIG_PATIENCE_MS 60000
 
 /* TCP flags, RFC 9293 3.1. */
 #define RIG_FIN 0x01

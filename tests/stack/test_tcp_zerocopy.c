@@ -213,7 +213,7 @@ static void far_uploads_arrive(struct up *u, uint32_t engine, uint32_t flows)
 	up_open(u, engine, flows);
 	RIG_UNTIL(u->r, upload(u, MIB, true));
 	RIG_UNTIL(u->r, all_back(u)); /* the probes are answered */
-	RIG_UNTIL(u->r, upload(u, MIB + 48 * MIB / flows, true));
+	RIG_UNTIL(u->r, upload(u, MIB + 24 * MIB / flows, true));
 	RIG_UNTIL(u->r, all_back(u));
 	assert_int_equal(rig_allocs(u->r), 0);
 	if (have(u, engine)) {
@@ -237,26 +237,41 @@ static void far_uploads_of_many_flows_arrive(void **state)
 	far_uploads_arrive(&u, engine_of(state), FLOWS);
 }
 
+/*
+ * The guest sends what it may and nobody reads, until nothing has moved for a while: then
+ * the peer's kernel takes no more, and what is lent stays lent. It may be that all of that
+ * was taken and copies wait behind it; then the peer reads, and all begins anew.
+ */
+static bool is_piled_up(struct up *u, uint64_t total)
+{
+	uint64_t sent = 0;
+
+	for (uint32_t still = 0; still < 50; still++) {
+		uint64_t now;
+
+		upload(u, total, false);
+		rig_cycle(u->r);
+		usleep(1000);
+		now = COUNT(u, tcp_tx_payload) + COUNT(u, bulk_released);
+		if (now != sent)
+			still = 0;
+		sent = now;
+	}
+	if (COUNT(u, bulk_lent_frames) > 0)
+		return true;
+	rig_pump_read(u->fd[0], u->c[0].tx_seed, &u->got[0]);
+	return false;
+}
+
 /* Bytes under way that the peer does not take; the flow is past its probe. False: cannot. */
 static bool pile_up(struct up *u, uint32_t engine)
 {
-	uint64_t lent = 0;
-
 	up_open(u, engine, 1);
 	RIG_UNTIL(u->r, upload(u, 2 * MIB, true));
 	RIG_UNTIL(u->r, all_back(u));
 	if (!have(u, engine))
 		return false;
-	for (int i = 0; i < 2000 && lent == 0; i++) {
-		upload(u, 64 * MIB, false);
-		rig_cycle(u->r);
-		lent = COUNT(u, bulk_lent_frames);
-		usleep(i > 100 ? 1000 : 0);
-		/* What the peer's kernel has taken is let go; go on until it takes no more. */
-		if (lent && i < 300)
-			lent = 0;
-	}
-	assert_true(lent > 0);
+	RIG_UNTIL(u->r, is_piled_up(u, 1024 * MIB));
 	return true;
 }
 

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "src/base/clock.h"
@@ -77,7 +79,7 @@ static void fake_close(struct bulk *b, struct bulk_loan *ln)
 }
 
 static const struct bulk_ops fake_copy = { .name = "copy", .send = fake_send };
-static const struct bulk_ops fake_ref = {
+static struct bulk_ops fake_ref = {
 	.name = "lend",
 	.send = fake_send,
 	.open = fake_open,
@@ -340,6 +342,56 @@ static void a_stopped_reader_is_asked_seldom(void **state)
 	assert_int_equal(done_count, 1);
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig; /* it ends a sleep that would have no end */
+}
+
+/* Does a worker that sleeps wake up by itself? In real time, of which it gets five seconds. */
+static bool wakes_up(void)
+{
+	const struct itimerval soon = { .it_value.tv_sec = 5 }, off = { 0 };
+	const struct sigaction act = { .sa_handler = on_alarm };
+	struct itimerval left;
+
+	assert_int_equal(sigaction(SIGALRM, &act, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	loop_wait(fx.st.loop, true);
+	assert_int_equal(setitimer(ITIMER_REAL, &off, &left), 0);
+	return left.it_value.tv_sec || left.it_value.tv_usec;
+}
+
+/*
+ * H72: a flow that sends once and then is silent has nothing to wake for but what it has
+ * lent; and what the engine has heard meanwhile is released at once.
+ */
+static void a_sleeping_worker_wakes_for_what_is_lent(void **state)
+{
+	(void)state;
+	by_ref = true;
+	bulk_poll(&fx.b);
+	assert_int_equal(put(20000, 1, true), BULK_HELD);
+	send_all(20000);
+	bulk_wake(&fx.b);
+	assert_true(wakes_up());
+	now_ns += LIMIT_BULK_POLL_MIN_NS;
+	let_go = 20000;
+	poll_after(0);
+	assert_int_equal(done_count, 1);
+
+	fake_ref.notifies = true;
+	assert_int_equal(put(20000, 1, true), BULK_HELD);
+	send_all(20000);
+	let_go = 40000;
+	fx.q.loan->due = true;
+	bulk_wake(&fx.b);
+	assert_true(wakes_up());
+	poll_after(0);
+	fake_ref.notifies = false;
+	assert_int_equal(done_count, 2);
+	assert_false(fx.q.loan->due);
+}
+
 /* H76: a loan outlives its flow, with the socket; its handle tells when it is gone. */
 static void a_loan_outlives_its_flow(void **state)
 {
@@ -515,6 +567,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_short_ring_stays_the_guests, setup, teardown),
 		cmocka_unit_test_setup_teardown(past_its_bounds_a_flow_copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_stopped_reader_is_asked_seldom, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_sleeping_worker_wakes_for_what_is_lent, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_loan_outlives_its_flow, setup, teardown),
 		cmocka_unit_test_setup_teardown(loans_are_lent_on_when_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(abandoning_takes_all_back, setup, teardown),
