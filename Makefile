@@ -206,10 +206,11 @@ demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
 
 check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, vhost-user, end to end
-	$(Q)BUILD=$(B) tests/run --timeout 600 tests/test_groups.sh $(FAST_TESTS) tests/bench/run tests/vhost/run $(E2E_RUN)
+	$(Q)BUILD=$(B) tests/run --timeout 600 tests/test_groups.sh $(FAST_TESTS) tests/bench/run \
+		tests/vhost/run tests/vhost/engines $(E2E_RUN)
 
-check-long: check	## the same, then vhost-user guests with sizes that take minutes
-	$(Q)CHECK_LONG=1 BUILD=$(B) tests/run --timeout 3600 tests/vhost/run
+check-long: check	## the same, then guests with every bulk engine, at sizes that take minutes
+	$(Q)CHECK_LONG=1 BUILD=$(B) tests/run --timeout 3600 tests/vhost/run tests/vhost/engines
 
 unit: $(UNIT_BIN)	## run the unit tests
 	$(Q)tests/run tests/test_groups.sh $(UNIT_BIN)
@@ -225,7 +226,7 @@ fuzz-replay: $(FUZZ_REPLAY)	## run each fuzz target over its seeds and mutations
 	$(Q)tests/run $(FUZZ_REPLAY)
 
 vhost: all $(VHOST_BIN) $(GUEST)	## run vhost-user sessions, and guests behind the back-end
-	$(Q)BUILD=$(B) tests/run --timeout 600 $(VHOST_BIN) tests/vhost/run
+	$(Q)BUILD=$(B) tests/run --timeout 600 $(VHOST_BIN) tests/vhost/run tests/vhost/engines
 
 e2e: all $(GUEST)	## run the end-to-end tests: a stock kernel in our VMM
 	$(Q)BUILD=$(B) tests/run --timeout 600 $(E2E_RUN)

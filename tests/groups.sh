@@ -13,8 +13,10 @@
 # retries=1, a group is run once more: if it ended with 124 (time was up), 125 (the
 # machine died) or 75 (a guest that said nothing), and only if no test of it had
 # failed. Each such run leaves a line RETRY that says what happened and what had passed.
+#
+# What stands in label comes before the name of each test and group.
 # shellcheck disable=SC2034 # for whoever sources this
-retries=0
+retries=0 label=
 
 groups_out=$(mktemp)
 trap 'rm -f "$groups_out"' EXIT
@@ -52,7 +54,7 @@ run_groups() {
 	local group name started status try passed=0 failed=0 skipped=0 retried=0
 
 	for group in "${groups[@]}"; do
-		name=$(basename "$group" .sh)
+		name=$label$(basename "$group" .sh)
 		started=$SECONDS
 		for ((try = 1; ; try++)); do
 			status=0
@@ -64,7 +66,7 @@ run_groups() {
 			echo "RETRY $name status $status: $(last_words)($(count PASS) had passed:" \
 				"$(sed -n 's/^PASS //p' "$groups_out" | paste -s -d ' '))"
 		done
-		grep -E '^(PASS|FAIL|SKIP) ' "$groups_out" || true
+		grep -E '^(PASS|FAIL|SKIP) ' "$groups_out" | sed "s,^\(....\) ,\1 $label," || true
 		passed=$((passed + $(count PASS)))
 		failed=$((failed + $(count FAIL)))
 		skipped=$((skipped + $(count SKIP)))

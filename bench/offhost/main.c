@@ -15,6 +15,7 @@
  * program that reads: what arrives can be compared byte by byte.
  *
  *	near 10.99.0.1  wire0 ------------- wire1  far 10.99.0.2
+ *	     fd99::1				       fd99::2
  *	COMMAND runs here		    `offhost --far COMMAND` from within
  *
  * The far namespace is held by a child; its name travels in the environment.
@@ -147,6 +148,7 @@ NORETURN static void far_end(int in, int out, bool plain)
 		exit(EXIT_FAIL);
 	ip("link set lo up");
 	ip("addr add 10.99.0.2/24 dev wire1");
+	ip("addr add fd99::2/64 dev wire1 nodad");
 	if (!plain)
 		copy_on_arrival("wire1");
 	ip("link set wire1 up");
@@ -175,6 +177,7 @@ static void near_end(pid_t far, int in, int out)
 		exit(EXIT_SKIP);
 	ip("link set lo up");
 	ip("addr add 10.99.0.1/24 dev wire0");
+	ip("addr add fd99::1/64 dev wire0 nodad");
 	ip("link set wire0 up");
 }
 

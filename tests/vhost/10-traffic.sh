@@ -66,3 +66,4 @@ for less in tso,guest_tso mrg event all; do
 	"
 done
 back_end_stop rings-end
+engine_carried

@@ -28,3 +28,4 @@ link reorder reorder=5 2m
 link delay delay=20 16m
 link all-of-it loss=0.5,duplicate=1,reorder=1,delay=5 1m
 back_end_stop link-ends
+engine_carried

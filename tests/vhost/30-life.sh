@@ -58,13 +58,13 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
 	dir=up
 	[ $((i % 2)) = 0 ] || dir=down
 	TMPDIR=$W/tmp setsid "$B/nsguest" --socket "$S" -- \
-		"$LOAD" bulk --to "10.0.2.2:$PORT" --dir $dir --size 4g --flows 8 >/dev/null 2>&1 &
+		"$LOAD" bulk --to "$PEER:$PORT" --dir $dir --size 4g --flows 8 >/dev/null 2>&1 &
 	victim=$!
 	soon fds_above $((base + 12)) || break
 	kill -KILL -$victim
 	wait $victim 2>/dev/null
 	[ $i -gt 2 ] || rss=$(rss_kb)
-	if "$B/nsguest" --socket "$S" -- "$LOAD" bulk --to "10.0.2.2:$PORT" \
+	if "$B/nsguest" --socket "$S" -- "$LOAD" bulk --to "$PEER:$PORT" \
 		--dir up --size 1m >/dev/null 2>"$W/err"; then
 		killed_ok=$((killed_ok + 1))
 	fi
@@ -101,3 +101,4 @@ guest once -- "t once-serves \$load bulk $TO --dir up --size 1m"
 wait "$SL"
 status=$?
 check once-ends "status $status" test $status = 0 -a ! -e "$S"
+engine_carried

@@ -8,14 +8,14 @@
 need_guest ip6
 NET=fd73:6c75:6963:
 
-"$LOAD" serve --listen '[::1]:0' --port-file "$W/port6" >/dev/null &
-pids="$pids $!"
+PEER6=${NET}:2
+engine_serve6 --port-file "$W/port6"
 if ! soon test -s "$W/port6"; then
 	skip ip6 "the host has no ::1"
 	exit 0
 fi
 PORT6=$(cat "$W/port6")
-TO6="--to [${NET}:2]:$PORT6"
+TO6="--to [$PEER6]:$PORT6"
 "$LOAD" dns --listen 127.0.0.1:0 allowed.test=192.0.2.7 >"$W/dns" &
 pids="$pids $!"
 soon test -s "$W/dns"
@@ -67,7 +67,7 @@ $SOON
 soon has ip '-6 addr show dev eth0 scope global' $NET
 soon \$load crr $TO6 --count 1 --timeout 5
 t connections6 \$load crr $TO6 --count 200 --concurrency 20
-t get6 \$load get http://[${NET}:2]:$PORT6/300000 --size 300000
+t get6 \$load get http://[$PEER6]:$PORT6/300000 --size 300000
 t dns6 \$load dig allowed.test --server [${NET}:3]:53
 t dns6-tcp \$load dig allowed.test --server [${NET}:3]:53 --tcp
 t ping6-gateway busybox ping -6 -c 2 -W 3 ${NET}:2
@@ -98,3 +98,4 @@ t mtu-576-udp \$load udp $TO --size 548 --count 3
 t mtu-576-no-prefix not has ip '-6 addr show dev eth0 scope global' inet6
 "
 back_end_stop narrow-ends
+engine_carried

@@ -9,9 +9,9 @@
 need_guest memory
 GROWTH_KIB=256
 if [ -n "${CHECK_LONG:-}" ]; then
-	COUNT=100000 HALF=50g
+	: "${CONNECTIONS:=100000}" "${MEMORY_BYTES:=50g}"
 else
-	COUNT=20000 HALF=2g
+	: "${CONNECTIONS:=20000}" "${MEMORY_BYTES:=2g}"
 fi
 
 server
@@ -25,9 +25,9 @@ t memory-first-1000-connections \$load crr $TO --count 1000 --concurrency 8
 t memory-first-gib-up \$load bulk $TO --dir up --size 512m
 t memory-first-gib-down \$load bulk $TO --dir down --size 512m
 { $sample; } >$W/first
-t memory-more-connections \$load crr $TO --count $COUNT --concurrency 8 --timeout 500
-t memory-more-up \$load bulk $TO --dir up --size $HALF --timeout 500
-t memory-more-down \$load bulk $TO --dir down --size $HALF --flows 1 --timeout 500
+t memory-more-connections \$load crr $TO --count $CONNECTIONS --concurrency 8 --timeout 1200
+t memory-more-up \$load bulk $TO --dir up --size $MEMORY_BYTES --timeout 1200
+t memory-more-down \$load bulk $TO --dir down --size $MEMORY_BYTES --timeout 1200
 { $sample; } >$W/last
 "
 first=$(cat "$W/first") last=$(cat "$W/last")
@@ -37,3 +37,4 @@ check memory-is-flat "private KiB: first $first, at the end $last" \
 back_end_stop memory-end
 calls=$(($(stat_value worker allocations) + $(stat_value worker frees) + $(stat_value worker maps)))
 check memory-no-allocator-call "$calls heap calls of the worker" test $calls = 0
+engine_carried

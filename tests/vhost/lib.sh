@@ -3,21 +3,37 @@
 #
 # What the groups of vhost-user tests share: a back-end, and guests that are network
 # namespaces behind it. They need $B with sluice, nsguest and load in it.
+#
+# BULK is the engine under test, empty for what users have by default (see run).
 # shellcheck disable=SC2034 # some variables are for the groups
 set -u
 
 case ${BUILD:=build} in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
+BULK=${BULK:-}
+# shellcheck source=bench/engine.sh
+. "$(dirname "$0")/../../bench/engine.sh"
+
+# A group may have to start anew where the engine has peers; that may be nowhere.
+if [ -n "$BULK" ]; then
+	ENGINE=$(engine_options "$BULK") || exit
+	if engine_is_far "$BULK" && [ -z "${OFFHOST_FAR:-}" ]; then
+		status=0
+		"$BUILD/offhost" -- sh "$0" || status=$?
+		[ $status = 77 ] || exit $status
+		echo "SKIP $(basename "$0" .sh) no second host for $BULK here"
+		exit 0
+	fi
+fi
+
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 S=$W/s
 
 # Bytes of a bulk test, whole and for each of eight flows.
 if [ -n "${CHECK_LONG:-}" ]; then
-	SIZE=1g
-	SIZE8=128m
+	: "${SIZE:=1g}" "${SIZE8:=128m}"
 else
-	SIZE=256m
-	SIZE8=16m
+	: "${SIZE:=256m}" "${SIZE8:=16m}"
 fi
 
 # soon COMMAND...: until it is so, for as long as a busy machine may take.
@@ -38,19 +54,20 @@ need_guest() {
 	}
 }
 
-# server: the far end; its port in $PORT.
+# server: the far end, where the engine's peers are: its address in $PEER and port in
+# $PORT, both in $TO.
 server() {
-	"$LOAD" serve --port-file "$W/port" >/dev/null &
-	pids="$pids $!"
+	engine_serve --port-file "$W/port"
 	soon test -s "$W/port"
 	PORT=$(cat "$W/port")
-	TO="--to 10.0.2.2:$PORT"
+	TO="--to $PEER:$PORT"
 }
 
 # back_end OPTIONS...: a back-end at $S, its process in $SL, its messages in $W/log.
 back_end() {
-	"$B/sluice" vhost-user --socket "$S" --log-level info --stats="$W/stats" "$@" \
-		2>"$W/log" &
+	# shellcheck disable=SC2086 # options are words
+	"$B/sluice" vhost-user --socket "$S" --log-level info --stats="$W/stats" \
+		${ENGINE:-} "$@" 2>"$W/log" &
 	SL=$!
 	pids="$pids $SL"
 	soon test -S "$S"
@@ -62,6 +79,18 @@ back_end_stop() {
 	wait "$SL"
 	_status=$?
 	check "$1" "status $_status; $(cat "$W/log")" test "$_status" = 0 -a ! -e "$S"
+	carried=$((carried + $(engine_bytes "$BULK" stat_value)))
+}
+
+# engine_carried: that the engine under test has moved bytes is a test.
+carried=0
+engine_carried() {
+	[ -n "$BULK" ] || return 0
+	if [ "$BULK" = uring ] && grep -q 'uring: not to be had' "$W/log"; then
+		skip "engine-$BULK" "$(grep -o 'uring: not to be had.*' "$W/log")"
+		return
+	fi
+	check "engine-$BULK-was-used" "$carried bytes" test "$carried" -gt 1000000
 }
 
 # guest NAME OPTIONS... -- TESTS: run TESTS, lines of `t NAME COMMAND`, in a namespace
