@@ -125,6 +125,7 @@ $(B)/tests/vhost/test_%: $(B)/tests/vhost/test_%.o $(VHOST_RIG) $(libs_virtio)
 # tests/fuzz: fuzz_X.c is a target and corpus/X its seeds; tests/fuzz/fuzz.h says how.
 # One line for each target: what it is linked with.
 fuzz_ctl = $(libs_control)
+fuzz_reass = $(libs_tcpstack)
 
 FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_REPLAY := $(FUZZ_NAMES:%=$(B)/tests/fuzz/replay_%)

@@ -43,6 +43,7 @@ const struct stack_counter_def stack_counter_table[] = {
 	G(ping_active, "ICMP echo flows now"),
 	C(ping_tx, "ICMP echo requests from the guest"),
 	C(ping_rx, "ICMP echo replies to the guest"),
+	C(reassembled, "datagrams of the guest put together from fragments"),
 	C(dns_queries, "DNS queries from the guest"),
 	C(dns_answers, "DNS answers to the guest"),
 	C(dns_retries, "DNS queries asked again, of the next resolver or the only one"),

@@ -14,7 +14,10 @@
 	X(ARP_MALFORMED, "arp_malformed", "not an Ethernet/IPv4 ARP request or reply")         \
 	X(IP_MALFORMED, "ip_malformed", "version, header length or total length wrong")        \
 	X(IP_CHECKSUM, "ip_checksum", "IPv4 header checksum wrong")                            \
-	X(IP_FRAGMENT, "ip_fragment", "fragments are not reassembled")                         \
+	X(IP_FRAGMENT, "ip_fragment", "fragment of what is not reassembled, or cut wrong")     \
+	X(FRAGMENT_ORDER, "fragment_order", "fragment out of order, overlapping or orphaned")  \
+	X(FRAGMENT_LIMIT, "fragment_limit", "datagram given up: too many in fragments")        \
+	X(FRAGMENT_TIMEOUT, "fragment_timeout", "datagram given up: the rest has not come")    \
 	X(IP_SPOOFED, "ip_spoofed", "source address is not the guest's")                       \
 	X(IP_PROTOCOL, "ip_protocol", "neither TCP, UDP nor ICMP")                             \
 	X(IP_DISABLED, "ip_disabled", "this IP version is switched off")                       \

@@ -60,6 +60,8 @@ static bool offload_ok(const struct packet *pkt)
 	const struct offload *off = &pkt->frame->off;
 	uint16_t at = pkt->proto == PROTO_TCP ? TCP_CSUM_OFFSET : UDP_CSUM_OFFSET;
 
+	if (pkt->fragment)
+		return !off->needs_csum && off->gso == GSO_NONE;
 	if (off->needs_csum &&
 	    ((pkt->proto != PROTO_TCP && pkt->proto != PROTO_UDP) || off->csum_start != pkt->l4 ||
 	     off->csum_offset != at || pkt->l4_len < at + 2U))
@@ -119,6 +121,10 @@ static enum tx_verdict ip_input(struct stack *st, const struct tx_frame *frame, 
 		return TX_DONE;
 	}
 
+	if (unlikely(pkt.fragment)) {
+		fragment_input(st, &pkt);
+		return TX_DONE;
+	}
 	if (pkt.proto == PROTO_TCP)
 		return tcp_input(st, &pkt);
 	if (pkt.proto == PROTO_UDP) {

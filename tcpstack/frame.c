@@ -29,7 +29,7 @@ static_assert(PORT_HEAD_MAX >= ETH_HLEN + 4 + 60 + 60, "the longest headers lie 
 enum drop_reason frame_parse_ip4(const struct tx_frame *frame, uint16_t l3, struct packet *pkt)
 {
 	struct cursor c = { frame->head, frame->head_len };
-	uint32_t hlen, total;
+	uint32_t hlen, total, frag;
 	const uint8_t *ip;
 
 	if (!cursor_pull(&c, l3))
@@ -47,8 +47,7 @@ enum drop_reason frame_parse_ip4(const struct tx_frame *frame, uint16_t l3, stru
 		return DROP_IP_MALFORMED;
 	if (csum_fold(csum_add(0, ip, hlen)) != 0)
 		return DROP_IP_CHECKSUM;
-	if (get_be16(ip + 6) & (IP4_FLAG_MF | IP4_OFFSET_MASK))
-		return DROP_IP_FRAGMENT;
+	frag = get_be16(ip + 6);
 
 	*pkt = (struct packet){
 		.frame = frame,
@@ -60,6 +59,10 @@ enum drop_reason frame_parse_ip4(const struct tx_frame *frame, uint16_t l3, stru
 		.l3 = l3,
 		.l4 = (uint16_t)(l3 + hlen),
 		.l4_len = total - hlen,
+		.fragment = frag & (IP4_FLAG_MF | IP4_OFFSET_MASK),
+		.more = frag & IP4_FLAG_MF,
+		.frag_at = (frag & IP4_OFFSET_MASK) * FRAGMENT_UNIT,
+		.frag_id = get_be16(ip + 4),
 	};
 	return DROP_NONE;
 }

@@ -70,13 +70,17 @@ static inline const uint8_t *cursor_pull(struct cursor *c, uint32_t n)
  * @l3, @l4:	offsets from the Ethernet header
  * @l4_len:	bytes from @l4 to the end of the IP packet (the frame may be
  *		longer: Ethernet padding)
+ * @fragment:	it is one of several: what begins at @l4 are bytes of the datagram
+ *		@frag_id from @frag_at on, and @more fragments follow
  */
 struct packet {
 	const struct tx_frame *frame;
 	struct ipaddr src, dst;
 	uint8_t proto, ttl, tos;
+	bool fragment, more;
 	uint16_t l3, l4;
 	uint32_t l4_len;
+	uint32_t frag_at, frag_id;
 };
 
 /* A cursor over the transport header and what follows, as far as it was copied. */

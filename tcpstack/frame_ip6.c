@@ -4,8 +4,8 @@
  *
  * Extension headers are stepped over and not obeyed, within the private copy
  * of the frame's head: whoever nests more of them than it holds is refused.
- * What asks for a way of its own (routing headers) or for reassembly
- * (fragments) is refused by name.
+ * What asks for a way of its own (routing headers) is refused by name. A fragment
+ * header ends the parsing, unless the datagram is all in this one (RFC 6946).
  */
 #include "tcpstack/frame.h"
 
@@ -16,18 +16,35 @@
 /* Every extension header is a multiple of this, and so long at least. */
 #define EXT_UNIT 8
 
+#define FRAGMENT_MORE 1
+
+static_assert(FRAGMENT6_HLEN == EXT_UNIT, "a fragment header is one unit");
+
+static void read_fragment(struct packet *pkt, const uint8_t *h)
+{
+	uint16_t field = get_be16(h + 2);
+
+	pkt->frag_at = field & ~(FRAGMENT_UNIT - 1U);
+	pkt->more = field & FRAGMENT_MORE;
+	pkt->frag_id = get_be32(h + 4);
+	pkt->fragment = pkt->frag_at || pkt->more;
+}
+
 /*
  * One extension header at @c, its kind in *@next, which becomes that of what
  * follows. DROP_NONE: stepped over.
  */
-static enum drop_reason skip_extension(struct cursor *c, uint8_t *next)
+static enum drop_reason skip_extension(struct cursor *c, uint8_t *next, struct packet *pkt)
 {
 	const uint8_t *h = cursor_pull(c, EXT_UNIT);
 
-	if (*next == NEXT_FRAGMENT)
-		return DROP_IP_FRAGMENT;
 	if (!h)
 		return DROP_FRAME_SHORT;
+	if (*next == NEXT_FRAGMENT) {
+		read_fragment(pkt, h);
+		*next = h[0];
+		return DROP_NONE;
+	}
 	/* Type 0 at once (RFC 5095), others while they still have somewhere to go. */
 	if (*next == NEXT_ROUTING && (h[2] == ROUTING_TYPE0 || h[3] != 0))
 		return DROP_IP_ROUTING;
@@ -80,8 +97,8 @@ enum drop_reason frame_parse_ip6(const struct tx_frame *frame, uint16_t l3, stru
 
 	c.left = MIN(c.left, len);
 	next = ip[6];
-	for (bool first = true; is_extension(next, first); first = false) {
-		enum drop_reason why = skip_extension(&c, &next);
+	for (bool first = true; !pkt->fragment && is_extension(next, first); first = false) {
+		enum drop_reason why = skip_extension(&c, &next, pkt);
 
 		if (why != DROP_NONE)
 			return why;

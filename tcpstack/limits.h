@@ -83,6 +83,16 @@
 /* Hop limit of what we send, RFC 1700 "IP time to live". */
 #define LIMIT_TTL 64
 
+/* --- fragments of the guest ---------------------------------------------- */
+
+/*
+ * Datagrams that are put together at one time, of 64 KiB each: no fewer than a guest
+ * has CPUs that may send one at the same moment. And how long one may take: as Linux
+ * has it (net.ipv4.ipfrag_time).
+ */
+#define LIMIT_REASSEMBLY_SLOTS 16
+#define LIMIT_REASSEMBLY_NS    30000000000ULL
+
 /* --- TCP ------------------------------------------------------------------ */
 
 /*

@@ -23,6 +23,7 @@
 #include "tcpstack/ndp.h"
 #include "tcpstack/out.h"
 #include "tcpstack/rate.h"
+#include "tcpstack/reass.h"
 #include "tcpstack/stack.h"
 #include "tcpstack/timer.h"
 
@@ -105,6 +106,10 @@ struct stack {
 	/* rate.c */
 	struct rate rate_out, rate_in;
 
+	/* fragment.c */
+	struct reass reass;
+	struct timer reass_timer; /* armed while something is under way */
+
 	/* eth.c: where frames to the guest go; the configured one until it has spoken */
 	uint8_t guest_mac[6];
 	bool guest_mac_known;
@@ -167,6 +172,11 @@ void eth_learn_mac(struct stack *st, const uint8_t *mac);
 void arp_input(struct stack *st, const struct tx_frame *frame, uint16_t l3);
 void icmp_input(struct stack *st, const struct packet *pkt);
 void icmp6_input(struct stack *st, const struct packet *pkt);
+
+/* fragment.c: what a guest sends in pieces */
+int fragment_init(struct stack *st);
+void fragment_drop_all(struct stack *st);
+void fragment_input(struct stack *st, const struct packet *pkt);
 
 /* policy.c: may a flow go to @dst, and where is that on the host? DROP_NONE: it may */
 enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,

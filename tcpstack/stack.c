@@ -170,6 +170,7 @@ static int init_arena(struct stack *st)
 		{ "out-small", LIMIT_OUT_SMALL_BYTES, LIMIT_OUT_SMALL_SLOTS },
 		{ "out-medium", LIMIT_OUT_MEDIUM_BYTES, LIMIT_OUT_MEDIUM_SLOTS },
 		{ "out-large", LIMIT_OUT_LARGE_BYTES, LIMIT_OUT_LARGE_SLOTS },
+		{ "reassembly", sizeof(struct reass_slot), LIMIT_REASSEMBLY_SLOTS },
 	};
 	struct arena_config cfg = { .name = "tcpstack",
 				    .pools = pools,
@@ -200,6 +201,8 @@ static int init_parts(struct stack *st)
 	}
 	if (!err)
 		err = out_init(st);
+	if (!err)
+		err = fragment_init(st);
 	if (!err)
 		err = tcp_init(st);
 	if (!err)
@@ -276,6 +279,7 @@ void stack_free(struct stack *st)
 	ping_fini(st);
 	udp_fini(st);
 	tcp_fini(st);
+	fragment_drop_all(st);
 	out_fini(st);
 	if (st->arena) {
 		DEBUG_BUG_ON(arena_leaks(st->arena) != 0);
@@ -334,6 +338,7 @@ void stack_port_down(struct stack *st)
 	ndp_port_down(st);
 	tcp_port_changed(st, false);
 	out_drop_all(st);
+	fragment_drop_all(st);
 	st->port = NULL;
 	st->port_ctx = NULL;
 	st->caps = (struct port_caps){ 0 };

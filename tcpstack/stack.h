@@ -158,6 +158,7 @@ struct stack_counters {
 	struct counter tcp_early;	/* segments of the guest that came before their turn */
 	struct counter udp_opened, udp_active, udp_tx, udp_rx;
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
+	struct counter reassembled; /* datagrams of the guest, from fragments */
 	struct counter dns_queries, dns_answers;
 	struct counter dns_retries;
 	struct counter dns_hosts; /* answered from names of ours */

@@ -250,8 +250,9 @@ static void extension_headers_that_ask_for_more_are_refused(void **state)
 	} cases[] = {
 		{ 43, { 58, 0, 0, 0 }, 8, DROP_IP_ROUTING },  /* type 0, though done */
 		{ 43, { 58, 0, 2, 1 }, 8, DROP_IP_ROUTING },  /* type 2, one hop left */
-		{ 44, { 58, 0, 0, 1 }, 8, DROP_IP_FRAGMENT }, /* the first of several */
-		{ 44, { 58, 0, 0, 8 }, 8, DROP_IP_FRAGMENT },
+		{ 44, { 6, 0, 0, 1 }, 8, DROP_IP_FRAGMENT },  /* the first of several, of TCP */
+		{ 44, { 60, 0, 0, 1 }, 8, DROP_IP_FRAGMENT }, /* of what is told later */
+		{ 44, { 58, 0, 0, 8 }, 8, DROP_FRAGMENT_ORDER },
 		{ 60, { 58, 255 }, 8, DROP_FRAME_SHORT }, /* leads out of the frame */
 		{ 60, { 0, 0 }, 8, DROP_IP_PROTOCOL },	  /* hop-by-hop only comes first */
 		{ 59, { 0 }, 8, DROP_IP_PROTOCOL },	  /* nothing follows */

@@ -370,24 +370,6 @@ static void groups_and_reserved_destinations_are_dropped_in_silence(void **state
 	rig_free(r);
 }
 
-/* H49: nothing is reassembled, and each fragment is counted. */
-static void a_fragment_is_dropped(void **state)
-{
-	(void)state;
-	struct rig *r = start();
-	uint8_t buf[256];
-	uint32_t len = rig_build_echo(r, buf, GATEWAY, 7, 1, "x", 1);
-	uint8_t *ip = buf + ETH_HLEN;
-
-	put_be16(ip + 6, 0x2000);
-	put_be16(ip + 10, 0);
-	put_be16(ip + 10, csum_fold(csum_add(0, ip, IP4_HLEN)));
-	rig_send(r, buf, len, NULL);
-	assert_int_equal(rig_drops(r, DROP_IP_FRAGMENT), 1);
-	assert_int_equal(answers(r), 0);
-	rig_free(r);
-}
-
 static void ip_options_are_stepped_over(void **state)
 {
 	(void)state;
@@ -519,7 +501,6 @@ int main(void)
 		cmocka_unit_test(frames_cut_anywhere_are_dropped),
 		cmocka_unit_test(a_foreign_source_address_is_dropped),
 		cmocka_unit_test(groups_and_reserved_destinations_are_dropped_in_silence),
-		cmocka_unit_test(a_fragment_is_dropped),
 		cmocka_unit_test(ip_options_are_stepped_over),
 		cmocka_unit_test(offloads_that_contradict_the_packet_are_dropped),
 		cmocka_unit_test(damaged_frames_do_no_harm),

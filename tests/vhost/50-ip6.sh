@@ -43,7 +43,8 @@ bulk6() {
 	t mtu6-$1-down-4-flows \$load bulk $TO6 --dir down --size 4m --flows 4
 	t mtu6-$1-half-closed \$load half $TO6 --size 1m
 	t mtu6-$1-reset \$load reset $TO6
-	t mtu6-$1-udp \$load udp $TO6 --size $(($1 < 9000 ? $1 - 48 : 8952)) --count 3"
+	t mtu6-$1-udp \$load udp $TO6 --size $(($1 < 9000 ? $1 - 48 : 8952)) --count 3
+	t mtu6-$1-udp-in-fragments \$load udp $TO6 --size $(($1 < 9000 ? 8192 : $1 - 47)) --count 3"
 }
 
 for MTU in 1280 1500 9000 65520; do
