@@ -92,26 +92,13 @@ void dgram_report_unreachable(struct dgram *d, const struct dgram_flow *df, uint
 static const struct ipaddr *visible(const struct stack *st, const struct dgram_flow *df,
 				    const struct endpoint *offender)
 {
-	static const struct ipaddr loopback6 = { { [15] = 1 } };
 	const struct ipaddr *a = &offender->addr;
 
 	if (ipaddr_equal(a, &df->flow.host.addr))
 		return &df->flow.key.remote.addr;
-	if (ipaddr_is_v4(a) != ipaddr_is_v4(&df->flow.key.guest.addr))
-		return NULL;
-	if (ipaddr_is_v4(a)) {
-		uint32_t v4 = ipaddr_v4(a);
-
-		return v4 >> 24 == 127 || v4 == 0 ||
-				       ((v4 ^ st->cfg.guest4) & ~stack_host_mask(st)) == 0
-			       ? NULL
-			       : a;
-	}
-	return ipaddr_is_link_local6(a) || ipaddr_is_unspecified(a) ||
-			       ipaddr_equal(a, &loopback6) ||
-			       ipaddr_same_prefix64(a, &st->cfg.prefix6)
-		       ? NULL
-		       : a;
+	return ipaddr_is_v4(a) == ipaddr_is_v4(&df->flow.key.guest.addr) && policy_visible(st, a)
+		       ? a
+		       : NULL;
 }
 
 /* The kernel's words in those of the guest's family. False: nothing to pass on. */

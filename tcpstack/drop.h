@@ -32,6 +32,7 @@
 	X(FLOW_LIMIT, "flow_limit", "table of flows is full")                                  \
 	X(CONN_RATE, "conn_rate", "too many new connections a second")                         \
 	X(SOCKET_ERROR, "socket_error", "the host refused to make or connect a socket")        \
+	X(FORWARD_ADDRESS, "forward_address", "of a forward: the guest has no IPv6 address")   \
 	/* TCP */                                                                              \
 	X(TCP_NO_FLOW, "tcp_no_flow", "segment of no known flow: answered by RST")             \
 	X(TCP_SEQUENCE, "tcp_sequence", "outside the receive window or out of order")          \

@@ -131,14 +131,24 @@ static struct forward *free_slot(struct forwards *fs)
 	return &fs->slots[fs->top++];
 }
 
+/* The guest's end, in the family of the forward; unspecified if it has none there yet. */
+static struct endpoint guest_of(const struct stack *st, const struct forward_info *f)
+{
+	bool v4 = ipaddr_is_v4(&f->bind.addr);
+
+	return (struct endpoint){ v4 ? ipaddr_from_v4(st->cfg.guest4) : st->ndp.inbound,
+				  f->guest_port };
+}
+
 /**
  * stack_forward_add() - serve a listening socket
- * @f:		as forward_socket() gave it
+ * @f:		as forward_socket() gave it; @f->guest is filled in
  * @fd:		the stack's from now on, unless an error is returned
  *
- * Return: 0; -ENOSPC at LIMIT_FORWARDS; -EPROTONOSUPPORT; -errno of epoll
+ * Return: 0; -ENOSPC at LIMIT_FORWARDS; -EPFNOSUPPORT: of IPv6, which the guest
+ * does not have; -EPROTONOSUPPORT; -errno of epoll
  */
-int stack_forward_add(struct stack *st, const struct forward_info *f, int fd)
+int stack_forward_add(struct stack *st, struct forward_info *f, int fd)
 {
 	struct forwards *fs = st->forwards;
 	struct forward *slot = free_slot(fs);
@@ -146,6 +156,8 @@ int stack_forward_add(struct stack *st, const struct forward_info *f, int fd)
 
 	if (f->proto != PROTO_TCP)
 		return -EPROTONOSUPPORT;
+	if (!ipaddr_is_v4(&f->bind.addr) && !st->cfg.ip6)
+		return -EPFNOSUPPORT;
 	if (!slot)
 		return -ENOSPC;
 	/* What is accepted inherits them. */
@@ -154,6 +166,7 @@ int stack_forward_add(struct stack *st, const struct forward_info *f, int fd)
 		       token_make(TOKEN_LISTEN, slot->gen, (uint32_t)(slot - fs->slots)));
 	if (err)
 		return err;
+	f->guest = guest_of(st, f);
 	slot->fd = fd;
 	slot->info = *f;
 	slot->info.accepted = slot->info.refused = 0;
@@ -188,30 +201,24 @@ uint32_t stack_forward_list(const struct stack *st, struct forward_info *out, ui
 	for (uint32_t i = 0; i < st->forwards->top; i++) {
 		if (st->forwards->slots[i].fd < 0)
 			continue;
-		if (n < max)
+		if (n < max) {
 			out[n] = st->forwards->slots[i].info;
+			out[n].guest = guest_of(st, &out[n]);
+		}
 		n++;
 	}
 	return n;
 }
 
-static bool in_guests_net(const struct stack *st, uint32_t addr)
-{
-	return ((addr ^ st->cfg.guest4) & ~stack_host_mask(st)) == 0;
-}
-
 /*
  * Whom the guest takes the peer for: itself if the guest would answer through
- * us, else (this host's loopback, another family, an address that the guest
- * thinks it has on its own link) the gateway.
+ * us, else the gateway.
  */
 static struct ipaddr peer_for_guest(const struct stack *st, const struct ipaddr *peer)
 {
-	uint32_t addr = ipaddr_is_v4(peer) ? ipaddr_v4(peer) : 0;
-
-	if (addr >> 24 == 0 || addr >> 24 == 127 || addr >= 0xe0000000U || in_guests_net(st, addr))
-		return ipaddr_from_v4(st->cfg.gateway4);
-	return *peer;
+	if (policy_visible(st, peer))
+		return *peer;
+	return ipaddr_is_v4(peer) ? ipaddr_from_v4(st->cfg.gateway4) : st->cfg.gateway6;
 }
 
 /* One connection. False when there is none, or none can be had now. */
@@ -242,7 +249,7 @@ static bool accept_one(struct stack *st, struct forward *f)
 		return true;
 	}
 	memset(&key, 0, sizeof(key));
-	key.guest = (struct endpoint){ ipaddr_from_v4(st->cfg.guest4), f->info.guest_port };
+	key.guest = guest_of(st, &f->info);
 	key.remote = (struct endpoint){ peer_for_guest(st, &peer.addr), peer.port };
 	if (tcp_accept(st, fd, &key, &peer) == 0)
 		f->info.accepted++;

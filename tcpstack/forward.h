@@ -6,6 +6,9 @@
  * the stack takes them over and serves them from its own loop. They outlive
  * drivers and resets. A forward that is taken away closes its socket; what came
  * by it stays open.
+ *
+ * A forward keeps to its family: one that listens on IPv6 leads to an IPv6 address
+ * of the guest, and [::] takes nothing that comes over IPv4.
  */
 #ifndef SLUICE_TCPSTACK_FORWARD_H
 #define SLUICE_TCPSTACK_FORWARD_H
@@ -34,12 +37,14 @@ struct forward_spec {
 /**
  * struct forward_info - one forwarded port
  * @bind:	where it listens
+ * @guest:	where it leads now, as the stack answers; the address is unspecified as
+ *		long as the guest has none of the forward's family
  * @accepted:	connections (UDP: peers) that were passed on to the guest
  * @refused:	... that met a limit
  */
 struct forward_info {
 	uint8_t proto;
-	struct endpoint bind;
+	struct endpoint bind, guest;
 	uint16_t guest_port;
 	uint64_t accepted, refused;
 };
@@ -51,10 +56,11 @@ struct forward_info {
 int forward_parse(struct forward_spec *spec, const char *text, char *why, size_t why_len);
 int forward_parse_listen(struct forward_spec *spec, const char *text);
 const char *forward_format(const struct forward_info *f, char buf[FORWARD_STRLEN]);
+const char *forward_error(int err);
 int forward_socket(const struct forward_spec *spec, uint16_t n, struct forward_info *out);
 
 /* forward.c: the stack's thread */
-int stack_forward_add(struct stack *st, const struct forward_info *f, int fd);
+int stack_forward_add(struct stack *st, struct forward_info *f, int fd);
 int stack_forward_del(struct stack *st, uint8_t proto, const struct endpoint *bind);
 uint32_t stack_forward_list(const struct stack *st, struct forward_info *out, uint32_t max);
 

@@ -131,6 +131,15 @@ const char *forward_format(const struct forward_info *f, char buf[FORWARD_STRLEN
 	return buf;
 }
 
+/**
+ * forward_error() - what an error of forward_socket() or stack_forward_add() means
+ */
+const char *forward_error(int err)
+{
+	return err == -EPFNOSUPPORT ? "the guest has no IPv6 (see --ipv6 and --mtu)"
+				    : strerror(-err);
+}
+
 static int bind_socket(int fd, const struct forward_info *f)
 {
 	union sockaddr_any sa;

@@ -9,6 +9,10 @@
  * address that is not ours gets no answer, so the guest may have it; one for
  * the gateway's, the DNS address or our link-local address is defended.
  *
+ * Of these addresses, one is where forwards over IPv6 lead: that of DHCPv6, once the
+ * guest has shown that it has it, else the one that it has shown last, by neighbour
+ * discovery or as the source of a flow; so one that was given up is not used for long.
+ *
  * Router advertisements carry all that a guest needs: the prefix, the MTU, the
  * resolver. They answer solicitations, follow a driver's arrival, follow the
  * first sign of an interface coming up (its probe for a link-local address,
@@ -181,6 +185,27 @@ void ndp_port_down(struct stack *st)
 	timer_cancel(loop_timers(st->loop), &st->ndp.adverts);
 }
 
+/**
+ * ndp_reset() - the guest behind the port has gone for good
+ */
+void ndp_reset(struct stack *st)
+{
+	memset(&st->ndp.inbound, 0, sizeof(st->ndp.inbound));
+}
+
+/**
+ * ndp_seen() - the guest uses @addr, of either family and its own
+ */
+void ndp_seen(struct stack *st, const struct ipaddr *addr)
+{
+	const struct stack_config *cfg = &st->cfg;
+	struct ipaddr *in = &st->ndp.inbound;
+
+	if (ipaddr_same_prefix64(addr, &cfg->prefix6) && !ipaddr_equal(addr, &cfg->prefix6) &&
+	    !ipaddr_equal(in, &cfg->guest6))
+		*in = *addr;
+}
+
 static bool is_guests(const struct ndp *n, const struct ipaddr *addr)
 {
 	for (uint32_t i = 0; i < n->count; i++)
@@ -194,6 +219,7 @@ static void learn(struct stack *st, const struct ipaddr *addr)
 {
 	struct ndp *n = &st->ndp;
 
+	ndp_seen(st, addr);
 	if (ipaddr_is_unspecified(addr) || is_guests(n, addr))
 		return;
 	if (!ipaddr_is_link_local6(addr) && !ipaddr_same_prefix64(addr, &st->cfg.prefix6))

@@ -279,6 +279,26 @@ enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct 
 }
 
 /**
+ * policy_visible() - can the guest be shown @addr, of its own family, as that of a peer?
+ *
+ * If it would answer through us, that is: not if it is this host's loopback, nobody's,
+ * or an address that the guest takes for one of its own link. The gateway stands for
+ * those.
+ */
+bool policy_visible(const struct stack *st, const struct ipaddr *addr)
+{
+	uint32_t v4;
+
+	if (ipaddr_is_loopback(addr))
+		return false;
+	if (!ipaddr_is_v4(addr))
+		return !ipaddr_is_link_local6(addr) && !ipaddr_is_unspecified(addr) &&
+		       !ipaddr_is_multicast6(addr) && !ipaddr_same_prefix64(addr, &st->cfg.prefix6);
+	v4 = ipaddr_v4(addr);
+	return v4 >> 24 != 0 && v4 < 0xe0000000U && !in_net(v4, st->cfg.guest4, st->cfg.prefix4);
+}
+
+/**
  * policy_question() - may the guest ask for @name?
  * @name:	in lower case, NULL = one that no rule can name
  * @ours:	it is answered here, without a resolver

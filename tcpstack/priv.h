@@ -182,6 +182,7 @@ void fragment_input(struct stack *st, const struct packet *pkt);
 enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct endpoint *dst,
 				  struct endpoint *host);
 enum drop_reason policy_question(struct stack *st, const char *name, bool ours);
+bool policy_visible(const struct stack *st, const struct ipaddr *addr);
 
 /* tcp.c and its siblings */
 int tcp_init(struct stack *st);

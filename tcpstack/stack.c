@@ -360,6 +360,7 @@ void stack_reset(struct stack *st)
 	udp_reset_all(st);
 	ping_reset_all(st);
 	dns_reset_all(st);
+	ndp_reset(st);
 	st->guest_mac_known = false;
 	memcpy(st->guest_mac, st->cfg.guest_mac, 6);
 }

@@ -48,7 +48,8 @@ static bool choose_port(struct tcp *t, struct flow_key *key)
 /**
  * tcp_accept() - open a flow to the guest for a connection that was accepted
  * @fd:		nonblocking; the stack's, and closed on failure
- * @wanted:	addresses and ports as the guest shall see them; the remote port may change
+ * @wanted:	addresses and ports as the guest shall see them; the remote port may
+ *		change. Without an address of the guest the connection is refused
  * @peer:	who it is
  *
  * Counts against the same limits as what the guest opens. Return: 0, or -errno
@@ -62,7 +63,9 @@ int tcp_accept(struct stack *st, int fd, const struct flow_key *wanted, const st
 	struct flow_key key = *wanted;
 	int err;
 
-	if (!tcp_rate_allows(t))
+	if (ipaddr_is_unspecified(&key.guest.addr))
+		why = DROP_FORWARD_ADDRESS;
+	else if (!tcp_rate_allows(t))
 		why = DROP_CONN_RATE;
 	else if (!choose_port(t, &key) || !(fl = tcp_flow_new(t, &key)))
 		why = DROP_FLOW_LIMIT;

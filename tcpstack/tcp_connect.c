@@ -47,6 +47,9 @@ void tcp_count_refusal(struct tcp *t, enum drop_reason why)
 		log_limited(LOG_WARN, "tcp",
 			    "connection refused: more than %u a second (--max-conn-rate)",
 			    t->st->cfg.max_conn_rate);
+	else if (why == DROP_FORWARD_ADDRESS)
+		log_limited(LOG_WARN, "tcp",
+			    "connection refused: the guest has no IPv6 address to forward to");
 }
 
 /* Tell the guest by RST, never by silence (H32). */
@@ -273,6 +276,7 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 		refuse(t, pkt, s, DROP_SOCKET_ERROR);
 		return;
 	}
+	ndp_seen(t->st, &pkt->src);
 	fl->f.fd = fd;
 	bulk_allow(&t->bulk, &fl->tx, &host.addr);
 	tcp_read_syn(t, fl, s);

@@ -124,6 +124,7 @@ static struct udp_flow *open_flow(struct stack *st, const struct packet *pkt,
 		dgram_free(&st->udp->d, df);
 		return NULL;
 	}
+	ndp_seen(st, &pkt->src);
 	uf = udp_flow_of(df);
 	uf->rx_hint = UDP_HINT_FIRST;
 	uf->rx_batch = UDP_BATCH_FIRST;

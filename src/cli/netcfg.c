@@ -70,7 +70,7 @@ struct add {
 
 static int do_add(void *ctx, struct stack *st)
 {
-	const struct add *a = ctx;
+	struct add *a = ctx;
 
 	return stack_forward_add(st, &a->info, a->fd);
 }
@@ -97,7 +97,7 @@ int netcfg_publish(struct net_worker *w, const struct forward_spec *spec, bool p
 			if (a.fd >= 0)
 				close(a.fd);
 			snprintf(why, why_len, "--publish: %s: %s", forward_format(&a.info, text),
-				 strerror(-err));
+				 forward_error(err));
 			return err;
 		}
 		if (print && spec->bind.port == 0)

@@ -19,7 +19,7 @@ struct call {
 
 static int call_add(void *ctx, struct stack *st)
 {
-	const struct call *c = ctx;
+	struct call *c = ctx;
 
 	return stack_forward_add(st, c->info, c->fd);
 }
@@ -41,13 +41,14 @@ static int call_list(void *ctx, struct stack *st)
 
 static json_t *describe(const struct forward_info *f)
 {
-	char ep[ENDPOINT_STRLEN];
+	bool known = !ipaddr_is_unspecified(&f->guest.addr);
+	char listen[ENDPOINT_STRLEN], guest[ENDPOINT_STRLEN];
 
-	return json_pack("{s:s,s:s,s:i,s:i,s:I,s:I}", "proto",
-			 f->proto == PROTO_UDP ? "udp" : "tcp", "listen",
-			 endpoint_format(&f->bind, ep), "port", (int)f->bind.port, "guest_port",
-			 (int)f->guest_port, "accepted", (json_int_t)f->accepted, "refused",
-			 (json_int_t)f->refused);
+	return json_pack(
+		"{s:s,s:s,s:i,s:s?,s:i,s:I,s:I}", "proto", f->proto == PROTO_UDP ? "udp" : "tcp",
+		"listen", endpoint_format(&f->bind, listen), "port", (int)f->bind.port, "guest",
+		known ? endpoint_format(&f->guest, guest) : NULL, "guest_port", (int)f->guest_port,
+		"accepted", (json_int_t)f->accepted, "refused", (json_int_t)f->refused);
 }
 
 static int do_list(struct ctl_request *r)
@@ -85,7 +86,7 @@ static int add(struct ctl_request *r, const struct forward_spec *spec, uint16_t 
 	if (c.fd >= 0)
 		close(c.fd);
 	if (!r->why[0])
-		ctl_fail(r, err, "%s: %s", forward_format(info, text), strerror(-err));
+		ctl_fail(r, err, "%s: %s", forward_format(info, text), forward_error(err));
 	return err == -EADDRINUSE ? -EEXIST : err;
 }
 
@@ -153,15 +154,16 @@ static void print_forwards(const json_t *result, FILE *out)
 {
 	const json_t *list = json_object_get(result, "forwards");
 
-	fprintf(out, "%-5s %-28s %10s %10s %10s\n", "PROTO", "LISTEN", "GUEST", "ACCEPTED",
+	fprintf(out, "%-5s %-28s %-32s %10s %10s\n", "PROTO", "LISTEN", "GUEST", "ACCEPTED",
 		"REFUSED");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *f = json_array_get(list, i);
+		const char *guest = json_string_value(json_object_get(f, "guest"));
 
-		fprintf(out, "%-5s %-28s %10lld %10lld %10lld\n",
+		fprintf(out, "%-5s %-28s %-32s %10lld %10lld\n",
 			json_string_value(json_object_get(f, "proto")),
 			json_string_value(json_object_get(f, "listen")),
-			(long long)json_integer_value(json_object_get(f, "guest_port")),
+			guest ? guest : "no IPv6 address yet",
 			(long long)json_integer_value(json_object_get(f, "accepted")),
 			(long long)json_integer_value(json_object_get(f, "refused")));
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Forwards of TCP: peers of the host, and a guest that listens, refuses, or says nothing. */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/forward_rig.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -8,7 +8,6 @@
 
 #include "src/base/base.h"
 #include "src/base/log.h"
-#include "tcpstack/forward.h"
 
 #define GUEST 0x0a00020fU
 #define GPORT 80
@@ -22,34 +21,6 @@ static struct rig *start(uint32_t max_tcp, uint32_t max_rate)
 	cfg.stack.max_tcp = max_tcp;
 	cfg.stack.max_conn_rate = max_rate;
 	return rig_new(&cfg);
-}
-
-/* Forward any port of 127.0.0.1 to GPORT of the guest. */
-static struct forward_info forward(struct rig *r)
-{
-	struct forward_spec spec;
-	struct forward_info f;
-	char why[128];
-	int fd;
-
-	assert_int_equal(forward_parse(&spec, "0:80", why, sizeof(why)), 0);
-	fd = forward_socket(&spec, 0, &f);
-	assert_true(fd >= 0);
-	assert_int_not_equal(f.bind.port, 0);
-	assert_int_equal(stack_forward_add(rig_stack(r), &f, fd), 0);
-	return f;
-}
-
-/* A peer on this host, connected: the kernel's own handshake, so at once. */
-static int peer(const struct forward_info *f)
-{
-	union sockaddr_any sa;
-	socklen_t len = endpoint_to_sockaddr(&f->bind, &sa);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, &sa.sa, len), 0);
-	return fd;
 }
 
 static int set_nonblocking(int fd)
@@ -70,26 +41,10 @@ static uint16_t port_of(int fd)
 	return ntohs(sin.sin_port);
 }
 
-/* The guest's end of what @syn opens. */
-static void guest_conn(struct rig *r, const struct rig_pkt *syn, struct rig_conn *c)
-{
-	rig_conn_init(c, r, syn->dport, syn->sport);
-	c->dst = syn->src;
-	c->irs = syn->seq;
-	c->rcv_nxt = syn->seq + 1;
-	c->peer_wscale = syn->wscale;
-	c->snd_una = c->edge = c->iss + 1;
-	c->snd_nxt = c->snd_max = c->iss + 1;
-}
-
 static void guest_gets_syn(struct rig *r, struct rig_pkt *syn)
 {
-	RIG_UNTIL(r, rig_pop(r, syn));
-	assert_int_equal(syn->proto, PROTO_TCP);
-	assert_int_equal(syn->flags, RIG_SYN);
-	assert_int_equal(syn->ack, 0);
+	fwd_guest_gets_syn(r, syn, GPORT);
 	assert_int_equal(syn->dst, GUEST);
-	assert_int_equal(syn->dport, GPORT);
 }
 
 static void guest_accepts(struct rig *r, struct rig_conn *c)
@@ -97,7 +52,7 @@ static void guest_accepts(struct rig *r, struct rig_conn *c)
 	struct rig_pkt syn;
 
 	guest_gets_syn(r, &syn);
-	guest_conn(r, &syn, c);
+	fwd_guest_conn(r, &syn, c);
 	rig_conn_segment(c, RIG_SYN | RIG_ACK, c->iss, NULL, 0);
 	rig_cycle(r);
 }
@@ -110,12 +65,12 @@ static uint64_t active(struct rig *r)
 static void bytes_flow_both_ways(void **state)
 {
 	struct rig *r = start(16, 0);
-	struct forward_info f = forward(r);
+	struct forward_info f = fwd_add(r, "0:80");
 	static uint8_t buf[100000];
 	uint64_t pos = 0, sent = 0;
 	struct rig_conn c;
 	struct rig_pkt syn;
-	int fd = peer(&f);
+	int fd = fwd_peer(&f);
 
 	(void)state;
 	guest_gets_syn(r, &syn);
@@ -124,7 +79,7 @@ static void bytes_flow_both_ways(void **state)
 	assert_int_equal(syn.sport, port_of(fd));
 	assert_int_equal(syn.mss, 1460);
 	assert_true(syn.wscale >= 0 && syn.sack_ok);
-	guest_conn(r, &syn, &c);
+	fwd_guest_conn(r, &syn, &c);
 	/* What the peer says before the guest has answered is not lost. */
 	rig_pattern(buf, sizeof(buf), c.rx_seed, 0);
 	assert_int_equal(send(fd, buf, 1000, 0), 1000);
@@ -151,26 +106,17 @@ static void bytes_flow_both_ways(void **state)
 	rig_free(r);
 }
 
-static bool was_reset(int fd)
-{
-	uint8_t byte;
-	ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
-
-	assert_true(n < 0);
-	return errno == ECONNRESET;
-}
-
 static void a_guest_that_refuses_resets_the_peer(void **state)
 {
 	struct rig *r = start(16, 0);
-	struct forward_info f = forward(r);
+	struct forward_info f = fwd_add(r, "0:80");
 	struct rig_conn c;
 	struct rig_pkt syn;
-	int fd = peer(&f);
+	int fd = fwd_peer(&f);
 
 	(void)state;
 	guest_gets_syn(r, &syn);
-	guest_conn(r, &syn, &c);
+	fwd_guest_conn(r, &syn, &c);
 	/* A RST that acknowledges something else is not believed (H36). */
 	c.rcv_nxt += 5;
 	rig_conn_segment(&c, RIG_RST | RIG_ACK, 0, NULL, 0);
@@ -178,7 +124,7 @@ static void a_guest_that_refuses_resets_the_peer(void **state)
 	assert_int_equal(active(r), 1);
 	c.rcv_nxt -= 5;
 	rig_conn_segment(&c, RIG_RST | RIG_ACK, 0, NULL, 0);
-	RIG_UNTIL(r, was_reset(fd));
+	RIG_UNTIL(r, fwd_was_reset(fd));
 	assert_int_equal(active(r), 0);
 	close(fd);
 	rig_free(r);
@@ -187,14 +133,14 @@ static void a_guest_that_refuses_resets_the_peer(void **state)
 static void a_wrong_ack_is_answered_by_rst_and_opens_nothing(void **state)
 {
 	struct rig *r = start(16, 0);
-	struct forward_info f = forward(r);
+	struct forward_info f = fwd_add(r, "0:80");
 	struct rig_conn c;
 	struct rig_pkt syn, pkt;
-	int fd = peer(&f);
+	int fd = fwd_peer(&f);
 
 	(void)state;
 	guest_gets_syn(r, &syn);
-	guest_conn(r, &syn, &c);
+	fwd_guest_conn(r, &syn, &c);
 	c.rcv_nxt += 5;
 	rig_conn_segment(&c, RIG_SYN | RIG_ACK, c.iss, NULL, 0);
 	RIG_UNTIL(r, rig_pop(r, &pkt));
@@ -208,9 +154,9 @@ static void a_wrong_ack_is_answered_by_rst_and_opens_nothing(void **state)
 static void a_silent_guest_is_asked_again_then_given_up(void **state)
 {
 	struct rig *r = start(16, 0);
-	struct forward_info f = forward(r);
+	struct forward_info f = fwd_add(r, "0:80");
 	struct rig_pkt syn, again;
-	int fd = peer(&f);
+	int fd = fwd_peer(&f);
 
 	(void)state;
 	guest_gets_syn(r, &syn);
@@ -218,7 +164,7 @@ static void a_silent_guest_is_asked_again_then_given_up(void **state)
 	guest_gets_syn(r, &again);
 	assert_int_equal(again.seq, syn.seq);
 	rig_advance(r, 200 * NS_PER_S);
-	assert_true(was_reset(fd));
+	assert_true(fwd_was_reset(fd));
 	assert_int_equal(active(r), 0);
 	close(fd);
 	rig_free(r);
@@ -227,16 +173,16 @@ static void a_silent_guest_is_asked_again_then_given_up(void **state)
 static void a_guest_without_window_scale_gets_none(void **state)
 {
 	struct rig *r = start(16, 0);
-	struct forward_info f = forward(r);
+	struct forward_info f = fwd_add(r, "0:80");
 	static uint8_t buf[200000];
 	struct rig_conn c;
 	struct rig_pkt syn;
 	uint64_t sent = 0;
-	int fd = peer(&f);
+	int fd = fwd_peer(&f);
 
 	(void)state;
 	guest_gets_syn(r, &syn);
-	guest_conn(r, &syn, &c);
+	fwd_guest_conn(r, &syn, &c);
 	c.wscale = -1;
 	c.window = 60000;
 	rig_conn_segment(&c, RIG_SYN | RIG_ACK, c.iss, NULL, 0);
@@ -250,14 +196,14 @@ static void a_guest_without_window_scale_gets_none(void **state)
 static void a_peer_that_leaves_early_is_not_forgotten(void **state)
 {
 	struct rig *r = start(16, 0);
-	struct forward_info f = forward(r);
+	struct forward_info f = fwd_add(r, "0:80");
 	struct rig_conn c;
 	struct rig_pkt syn, pkt;
-	int fd = peer(&f);
+	int fd = fwd_peer(&f);
 
 	(void)state;
 	guest_gets_syn(r, &syn);
-	guest_conn(r, &syn, &c);
+	fwd_guest_conn(r, &syn, &c);
 	rig_reset_close(fd);
 	RIG_UNTIL(r, rig_pop(r, &pkt));
 	assert_true(pkt.flags & RIG_RST);
@@ -265,7 +211,7 @@ static void a_peer_that_leaves_early_is_not_forgotten(void **state)
 	assert_int_equal(active(r), 0);
 
 	/* With a FIN it gets its connection, and the FIN goes on. */
-	fd = peer(&f);
+	fd = fwd_peer(&f);
 	shutdown(fd, SHUT_WR);
 	guest_accepts(r, &c);
 	RIG_UNTIL(r, (rig_conn_poll(&c), c.fin));
@@ -276,14 +222,14 @@ static void a_peer_that_leaves_early_is_not_forgotten(void **state)
 static void limits_count_what_comes_in(void **state)
 {
 	struct rig *r = start(1, 0);
-	struct forward_info f = forward(r), list[2];
+	struct forward_info f = fwd_add(r, "0:80"), list[2];
 	struct rig_pkt syn;
-	int fd = peer(&f), over;
+	int fd = fwd_peer(&f), over;
 
 	(void)state;
 	guest_gets_syn(r, &syn);
-	over = peer(&f);
-	RIG_UNTIL(r, was_reset(over));
+	over = fwd_peer(&f);
+	RIG_UNTIL(r, fwd_was_reset(over));
 	assert_int_equal(rig_drops(r, DROP_FLOW_LIMIT), 1);
 	assert_int_equal(stack_forward_list(rig_stack(r), list, 2), 1);
 	assert_int_equal(list[0].accepted, 1);
@@ -293,11 +239,11 @@ static void limits_count_what_comes_in(void **state)
 	rig_free(r);
 
 	r = start(16, 1);
-	f = forward(r);
-	fd = peer(&f);
+	f = fwd_add(r, "0:80");
+	fd = fwd_peer(&f);
 	guest_gets_syn(r, &syn);
-	over = peer(&f);
-	RIG_UNTIL(r, was_reset(over));
+	over = fwd_peer(&f);
+	RIG_UNTIL(r, fwd_was_reset(over));
 	assert_int_equal(rig_drops(r, DROP_CONN_RATE), 1);
 	close(fd);
 	close(over);
@@ -309,13 +255,13 @@ static void peers_that_look_alike_are_told_apart(void **state)
 {
 	struct rig *r = start(16, 0);
 	struct sockaddr_in sin = { .sin_family = AF_INET };
-	struct forward_info f = forward(r);
+	struct forward_info f = fwd_add(r, "0:80");
 	struct rig_pkt syn;
 	uint16_t first, port;
 	int fd[2];
 
 	(void)state;
-	fd[0] = peer(&f);
+	fd[0] = fwd_peer(&f);
 	guest_gets_syn(r, &syn);
 	first = syn.sport;
 	fd[1] = socket(AF_INET, SOCK_STREAM, 0);
@@ -345,19 +291,19 @@ static void a_hundred_clients_at_once(void **state)
 	enum { CLIENTS = 100 };
 	static struct rig_conn c[CLIENTS];
 	struct rig *r = start(256, 0);
-	struct forward_info f = forward(r);
+	struct forward_info f = fwd_add(r, "0:80");
 	uint64_t pos[CLIENTS] = { 0 };
 	int fd[CLIENTS];
 	bool all;
 
 	(void)state;
 	for (int i = 0; i < CLIENTS; i++)
-		fd[i] = set_nonblocking(peer(&f));
+		fd[i] = set_nonblocking(fwd_peer(&f));
 	for (int i = 0; i < CLIENTS; i++) {
 		struct rig_pkt syn;
 
 		guest_gets_syn(r, &syn);
-		guest_conn(r, &syn, &c[i]);
+		fwd_guest_conn(r, &syn, &c[i]);
 		c[i].group = c;
 		c[i].group_size = CLIENTS;
 	}
@@ -384,12 +330,12 @@ static void a_hundred_clients_at_once(void **state)
 static void a_forward_that_goes_leaves_its_connections(void **state)
 {
 	struct rig *r = start(16, 0);
-	struct forward_info f = forward(r), other = forward(r);
+	struct forward_info f = fwd_add(r, "0:80"), other = fwd_add(r, "0:80");
 	union sockaddr_any sa;
 	socklen_t len = endpoint_to_sockaddr(&f.bind, &sa);
 	uint64_t pos = 0;
 	struct rig_conn c;
-	int fd = set_nonblocking(peer(&f)), late = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = set_nonblocking(fwd_peer(&f)), late = socket(AF_INET, SOCK_STREAM, 0);
 
 	(void)state;
 	guest_accepts(r, &c);
@@ -404,9 +350,9 @@ static void a_forward_that_goes_leaves_its_connections(void **state)
 	rig_detach(r);
 	stack_reset(rig_stack(r));
 	rig_attach(r);
-	assert_true(was_reset(fd));
+	assert_true(fwd_was_reset(fd));
 	close(fd);
-	fd = peer(&other);
+	fd = fwd_peer(&other);
 	guest_accepts(r, &c);
 	close(fd);
 	close(late);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* For tests of forwards: ports of the host, peers that use them, and the guest behind. */
+#ifndef SLUICE_TESTS_STACK_FORWARD_RIG_H
+#define SLUICE_TESTS_STACK_FORWARD_RIG_H
+
+#include "tcpstack/forward.h"
+#include "tests/stack/rig_tcp.h"
+
+/* forward_rig.c */
+struct forward_info fwd_add(struct rig *r, const char *spec);
+int fwd_peer(const struct forward_info *f);
+bool fwd_was_reset(int fd);
+void fwd_guest_conn(struct rig *r, const struct rig_pkt *syn, struct rig_conn *c);
+void fwd_guest_gets_syn(struct rig *r, struct rig_pkt *syn, uint16_t port);
+void fwd_guest_probes(struct rig *r, const struct ipaddr *addr);
+
+#endif
