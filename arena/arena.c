@@ -3,7 +3,7 @@
  * Arenas: the one mapping behind a thread's pools.
  *
  * Theory of operation: arena_new() adds up what the pools and their bookkeeping
- * (a stack of free indices, a generation for each slot) need and maps it in one
+ * (which slots are idle, a generation for each) need and maps it in one
  * piece without touching it, so an arena that is sized for the worst case costs
  * only the pages that have been used. Nothing is ever added to it. The arena
  * and its bookkeeping are the property of one thread; see pool.c for the slots.
@@ -41,7 +41,7 @@
 
 /* Where each part of a pool lies in the mapping. */
 struct layout {
-	size_t slots, free, gen, poisoned, heap, end;
+	size_t slots, idle, gen, poisoned, heap, end;
 };
 
 static size_t place(size_t *end, size_t bytes)
@@ -69,7 +69,7 @@ static struct layout layout_of(const struct pool_config *cfg, size_t start, bool
 	if (stride_of(cfg) >= POOL_PAGE)
 		l.end = ALIGN_UP(l.end, (size_t)POOL_PAGE);
 	l.slots = place(&l.end, heap ? 0 : (size_t)stride_of(cfg) * cfg->slots);
-	l.free = place(&l.end, (size_t)cfg->slots * sizeof(uint32_t));
+	l.idle = place(&l.end, idle_room(stride_of(cfg), cfg->slots));
 	l.gen = place(&l.end, (size_t)cfg->slots * sizeof(uint32_t));
 	l.poisoned = place(&l.end, cfg->slots);
 	l.heap = place(&l.end, heap ? (size_t)cfg->slots * sizeof(void *) : 0);
@@ -170,11 +170,11 @@ int arena_new(struct arena **out, const struct arena_config *cfg)
 			.slot_size = pc->slot_size,
 			.stride = stride_of(pc),
 			.slots = pc->slots,
-			.free = (uint32_t *)(void *)(a->map + l.free),
 			.gen = (uint32_t *)(void *)(a->map + l.gen),
 			.poisoned = a->map + l.poisoned,
 			.heap = heap ? (void **)(void *)(a->map + l.heap) : NULL,
 		};
+		idle_init(&p->idle, p->mem, p->stride, p->slots, a->map + l.idle);
 		end = l.end;
 	}
 	*out = a;

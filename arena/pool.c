@@ -2,12 +2,8 @@
 /*
  * Pools: fixed slots handed out and taken back in constant time.
  *
- * Theory of operation: idle slots are on a stack of indices, so the slot put
- * last, whose lines are warm, is the next to be got. Slots that were never used
- * are not on the stack; they are taken in order once it is empty. That keeps
- * untouched memory untouched, and it keeps the bottom of the stack cold: what
- * lies below the lowest height since the last trim was not needed all that time
- * and pool_trim() gives its pages back to the kernel.
+ * Theory of operation: idle.c keeps the slots that are not out, and gives memory
+ * that was not needed for a while back to the kernel.
  *
  * Each slot has a generation, odd while it is out. It makes a second put of the
  * same slot a detected bug in every build, and a handle to a slot that has been
@@ -138,22 +134,13 @@ static void count_get(struct pool *p, uint64_t n)
 /* Take one idle slot; the caller has seen that there is one. */
 static void *take(struct pool *p)
 {
-	uint32_t i;
+	uint32_t i = idle_take(&p->idle);
 	void *slot;
 
-	if (p->nfree > 0) {
-		i = p->free[--p->nfree];
-		if (p->nfree < p->low)
-			p->low = p->nfree;
-		if (p->nfree < p->cold)
-			p->cold = p->nfree;
-	} else {
-		i = p->touched++;
-	}
 	if (p->heap) {
 		slot = heap_slot_new(p, i);
 		if (!slot) {
-			p->free[p->nfree++] = i;
+			idle_give(&p->idle, i);
 			return NULL;
 		}
 	} else {
@@ -172,7 +159,7 @@ static void give_back(struct pool *p, void *slot)
 	BUG_ON((p->gen[i] & 1) == 0); /* put twice */
 	debug_on_put(p, i);
 	p->gen[i]++;
-	p->free[p->nfree++] = i;
+	idle_give(&p->idle, i);
 	if (p->heap) {
 		free(p->heap[i]);
 		p->heap[i] = NULL;
@@ -263,7 +250,7 @@ uint32_t pool_slot_size(const struct pool *p)
  */
 uint32_t pool_available(const struct pool *p)
 {
-	return p->nfree + (p->slots - p->touched);
+	return idle_available(&p->idle);
 }
 
 /**
@@ -283,7 +270,7 @@ struct pool_handle pool_handle_of(const struct pool *p, const void *slot)
  */
 void *pool_resolve(const struct pool *p, struct pool_handle h)
 {
-	if (h.index >= p->touched || p->gen[h.index] != h.gen || (h.gen & 1) == 0)
+	if (h.index >= p->idle.touched || p->gen[h.index] != h.gen || (h.gen & 1) == 0)
 		return NULL;
 	return p->heap ? (uint8_t *)p->heap[h.index] + HEAP_LEAD : slot_at(p, h.index);
 }
@@ -305,58 +292,28 @@ void pool_stats(const struct pool *p, struct pool_stats *out)
 	};
 }
 
-/* All slots are idle: forget the order of the stack and drop every page. */
-static uint32_t trim_all(struct pool *p)
+#ifdef SLUICE_DEBUG
+static void debug_on_trim(void *ctx, uint32_t i)
 {
-	uint32_t calls = 0;
+	const struct pool *p = ctx;
 
-	size_t len = ALIGN_DOWN((size_t)p->touched * p->stride, (size_t)POOL_PAGE);
-	uint8_t *start = (uint8_t *)ALIGN_UP((uintptr_t)p->mem, (uintptr_t)POOL_PAGE);
-	size_t lead = (size_t)(start - p->mem);
-
-	if (len > lead) {
-		(void)madvise(start, ALIGN_DOWN(len - lead, (size_t)POOL_PAGE), MADV_DONTNEED);
-		calls = 1;
-	}
-	memset(p->poisoned, 0, p->touched);
-	p->nfree = 0;
-	p->touched = 0;
-	p->cold = 0;
-	return calls;
+	p->poisoned[i] = 0;
 }
+#else
+#define debug_on_trim NULL
+#endif
 
 /**
  * pool_trim() - return memory that was idle since the previous call
  *
- * Called by the owning thread at quiet moments, say once a second. Slots that
- * stayed idle for the whole interval lose their pages; they come back zeroed
- * when needed. Costs one madvise(2) a page-sized slot, or one for all when
- * nothing is out.
+ * Called by the owning thread at quiet moments, say once a second. Pages of which
+ * no slot was needed for the whole interval go; they come back zeroed.
  *
  * Return: system calls made
  */
 uint32_t pool_trim(struct pool *p)
 {
-	uint32_t calls = 0;
-
-	if (p->heap) {
-		p->low = p->nfree;
-		return 0;
-	}
-	if (counter_get(&p->in_use) == 0 && p->low == p->nfree && p->nfree > p->cold) {
-		calls = trim_all(p);
-	} else if (p->stride >= POOL_PAGE) {
-		for (uint32_t i = p->cold; i < p->low; i++) {
-			uint32_t slot = p->free[i];
-
-			(void)madvise(p->mem + (size_t)slot * p->stride, p->stride, MADV_DONTNEED);
-			p->poisoned[slot] = 0;
-			calls++;
-		}
-		p->cold = MAX(p->cold, p->low);
-	}
-	p->low = p->nfree;
-	return calls;
+	return idle_trim(&p->idle, debug_on_trim, p);
 }
 
 /**
@@ -364,16 +321,18 @@ uint32_t pool_trim(struct pool *p)
  */
 void pool_audit(const struct pool *p)
 {
+	const struct idle *s = &p->idle;
 	uint32_t out = 0;
 
-	for (uint32_t i = 0; i < p->touched; i++)
+	for (uint32_t i = 0; i < s->touched; i++)
 		out += p->gen[i] & 1;
 	BUG_ON(out != counter_get(&p->in_use));
-	BUG_ON(out + p->nfree != p->touched);
-	for (uint32_t i = 0; i < p->nfree; i++)
-		BUG_ON(p->free[i] >= p->touched || (p->gen[p->free[i]] & 1) != 0);
+	BUG_ON(out + s->n != s->touched);
+	BUG_ON(s->low > s->n || s->cold > s->low);
+	for (uint32_t i = 0; i < s->n; i++)
+		BUG_ON(s->stack[i] >= s->touched || (p->gen[s->stack[i]] & 1) != 0);
 #ifdef SLUICE_DEBUG
-	for (uint32_t i = 0; i < p->touched && !p->heap; i++) {
+	for (uint32_t i = 0; i < s->touched && !p->heap; i++) {
 		if (p->gen[i] & 1)
 			debug_check_cookies(p, i);
 		else

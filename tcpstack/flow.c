@@ -3,17 +3,15 @@
  * Flow tables.
  *
  * Theory of operation: records live in one anonymous mapping, which the kernel
- * fills with pages as records are first used. `touched` is the high-water mark;
- * freed records below it form a stack through hash_next, so the record freed
- * last is used first. Buckets are chains of index + 1, so that zeroed memory is
- * an empty table. The hash is SipHash under a key of this process: a guest
- * cannot choose its ports to build one long chain (H47).
- *
- * A table that was empty for a while gives its pages back. The records begin
- * anew then, with a generation that none of them has had: old handles stay old.
+ * fills with pages as records are first used; arena/idle.c says which is used next
+ * and gives pages without a live record back. Buckets are chains of index + 1, so
+ * that zeroed memory is an empty table. The hash is SipHash under a key of this
+ * process: a guest cannot choose its ports to build one long chain (H47).
  *
  * A record that is freed keeps its generation plus one, in 24 bits and never 0;
- * a handle or an event token made before finds that it no longer matches (H53).
+ * a handle or an event token made before finds that it no longer matches (H53). A
+ * record whose page was given back has forgotten its own, and so begins with one
+ * that no record has had before.
  */
 #include "tcpstack/flow.h"
 
@@ -68,9 +66,7 @@ int flow_table_init(struct flow_table *t, uint32_t cap, uint32_t record_size,
 {
 	uint32_t buckets = 1;
 
-	*t = (struct flow_table){
-		.cap = cap, .limit = cap, .key = *key, .first_gen = 1, .top_gen = 1
-	};
+	*t = (struct flow_table){ .cap = cap, .limit = cap, .key = *key, .top_gen = 1 };
 	dlist_init(&t->by_age);
 	if (cap == 0 || cap > 1U << 30 || record_size < sizeof(struct flow))
 		return -EINVAL;
@@ -83,12 +79,21 @@ int flow_table_init(struct flow_table *t, uint32_t cap, uint32_t record_size,
 	if (!t->records)
 		return -ENOMEM;
 	t->buckets = map(buckets_len(t));
-	if (!t->buckets) {
-		munmap(t->records, records_len(t));
-		t->records = NULL;
-		return -ENOMEM;
-	}
+	if (!t->buckets)
+		goto no_buckets;
+	t->idle_room = map(idle_room(t->record_size, cap));
+	if (!t->idle_room)
+		goto no_room;
+	idle_init(&t->idle, t->records, t->record_size, cap, t->idle_room);
 	return 0;
+
+no_room:
+	munmap(t->buckets, buckets_len(t));
+	t->buckets = NULL;
+no_buckets:
+	munmap(t->records, records_len(t));
+	t->records = NULL;
+	return -ENOMEM;
 }
 
 /**
@@ -100,10 +105,12 @@ void flow_table_fini(struct flow_table *t)
 {
 	if (!t->records)
 		return;
+	munmap(t->idle_room, idle_room(t->record_size, t->cap));
 	munmap(t->buckets, buckets_len(t));
 	munmap(t->records, records_len(t));
 	t->records = NULL;
 	t->buckets = NULL;
+	t->idle_room = NULL;
 }
 
 /**
@@ -123,18 +130,9 @@ struct flow *flow_alloc(struct flow_table *t, const struct flow_key *key, uint64
 		t->refused++;
 		return NULL;
 	}
-	if (t->free_top) {
-		index = t->free_top - 1;
-		f = record(t, index);
-		t->free_top = f->hash_next;
-		gen = f->id.gen;
-	} else {
-		/* Fewer are used than there are, and none was given back. */
-		BUG_ON(t->touched >= t->cap);
-		index = t->touched++;
-		f = record(t, index);
-		gen = t->first_gen;
-	}
+	index = idle_take(&t->idle);
+	f = record(t, index);
+	gen = f->id.gen ? f->id.gen : t->top_gen;
 
 	memset(f, 0, t->record_size);
 	f->id = (struct flow_id){ index, gen };
@@ -178,8 +176,7 @@ void flow_free(struct flow_table *t, struct flow *f)
 	if (f->id.gen == 0)
 		f->id.gen = 1;
 	t->top_gen = MAX(t->top_gen, f->id.gen);
-	f->hash_next = t->free_top;
-	t->free_top = f->id.index + 1;
+	idle_give(&t->idle, f->id.index);
 	t->used--;
 }
 
@@ -207,20 +204,20 @@ struct flow *flow_get(struct flow_table *t, struct flow_id id)
 {
 	struct flow *f;
 
-	if (id.index >= t->touched)
+	if (id.index >= flow_table_touched(t))
 		return NULL;
 	f = record(t, id.index);
 	return f->live && f->id.gen == id.gen ? f : NULL;
 }
 
 /**
- * flow_at() - the record at @index, below flow_table.touched; it may not be live
+ * flow_at() - the record at @index, below flow_table_touched(); it may not be live
  *
  * For a walk in pieces: records do not move, so an index stays good between them.
  */
 struct flow *flow_at(const struct flow_table *t, uint32_t index)
 {
-	BUG_ON(index >= t->touched);
+	BUG_ON(index >= flow_table_touched(t));
 	return record(t, index);
 }
 
@@ -246,25 +243,21 @@ struct flow *flow_next(const struct flow_table *t, const struct flow *after)
 }
 
 /**
- * flow_table_trim() - return the memory of a table that is empty
+ * flow_table_trim() - return the memory of records that were idle since the previous call
  *
- * At quiet moments, say once a second; a table that has given out a record since
- * the last call is left alone, and so is one in use, since its live records may
- * lie anywhere. Return: system calls made
+ * At quiet moments, say once a second. Return: system calls made
  */
 uint32_t flow_table_trim(struct flow_table *t)
 {
-	bool quiet = t->used == 0 && t->allocs == t->trim_allocs;
+	uint32_t calls = idle_trim(&t->idle, NULL, NULL);
 
-	t->trim_allocs = t->allocs;
-	if (!quiet || t->touched == 0)
-		return 0;
-	(void)madvise(t->records, records_len(t), MADV_DONTNEED);
-	(void)madvise(t->buckets, buckets_len(t), MADV_DONTNEED);
-	t->touched = 0;
-	t->free_top = 0;
-	t->first_gen = t->top_gen;
-	return 2;
+	/* All were idle: no chain is in use, nor is what idle_trim() has noted. */
+	if (calls && flow_table_touched(t) == 0) {
+		(void)madvise(t->buckets, buckets_len(t), MADV_DONTNEED);
+		(void)madvise(t->idle_room, idle_room(t->record_size, t->cap), MADV_DONTNEED);
+		calls += 2;
+	}
+	return calls;
 }
 
 /**

@@ -4,7 +4,8 @@
  * handle of index and generation. One table for each protocol.
  *
  * The table is one mapping made at start; untouched records cost no memory.
- * Records are recycled last-in first-out, so the working set stays small.
+ * Records are recycled last-in first-out, so the working set stays small, and pages
+ * in which none is live for a while go back to the kernel.
  * A record's generation moves when it is freed: a stale handle finds nothing.
  */
 #ifndef SLUICE_TCPSTACK_FLOW_H
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "arena/idle.h"
 #include "src/base/dlist.h"
 #include "src/base/siphash.h"
 #include "tcpstack/addr.h"
@@ -97,11 +99,10 @@ struct flow {
 
 /**
  * struct flow_table - one protocol's flows; single writer
- * @first_gen:	of records that were never in use, or not since the last trim
+ * @idle:	records that are not live; its bookkeeping lies in @idle_room
  * @top_gen:	highest generation that any record has reached
  * @peak:	most flows at one time
  * @allocs, @refused:	flow_alloc() calls that found a record, and that did not
- * @trim_allocs:	@allocs at the last trim
  */
 struct flow_table {
 	uint8_t *records;
@@ -110,10 +111,10 @@ struct flow_table {
 	uint32_t limit; /* flows at one time, 1..cap; may be changed at any time */
 	uint32_t used;
 	uint32_t peak;
-	uint32_t first_gen, top_gen;
-	uint64_t allocs, refused, trim_allocs;
-	uint32_t touched;  /* records that were ever in use */
-	uint32_t free_top; /* index + 1 of the free record to use next */
+	uint32_t top_gen;
+	uint64_t allocs, refused;
+	struct idle idle;
+	void *idle_room;
 	uint32_t *buckets; /* index + 1 of the first record */
 	uint32_t bucket_mask;
 	struct siphash_key key;
@@ -145,6 +146,12 @@ static inline void flow_ends(struct flow *f, enum flow_end end, int error)
 		return;
 	f->end = (uint8_t)end;
 	f->error = (uint16_t)error;
+}
+
+/* Records below it may be live, those above are not. */
+static inline uint32_t flow_table_touched(const struct flow_table *t)
+{
+	return t->idle.touched;
 }
 
 static inline uint64_t flow_token(const struct flow *f, enum token_kind kind)

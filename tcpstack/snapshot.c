@@ -105,7 +105,8 @@ uint32_t stack_snap_flows(const struct stack *st, struct flow_cursor *at, struct
 		const struct flow_table *t;
 		const struct flow *f;
 
-		while (at->proto < FLOW_PROTOS && at->index >= table(st, at->proto)->touched)
+		while (at->proto < FLOW_PROTOS &&
+		       at->index >= flow_table_touched(table(st, at->proto)))
 			*at = (struct flow_cursor){ .proto = at->proto + 1 };
 		if (at->proto >= FLOW_PROTOS)
 			break;

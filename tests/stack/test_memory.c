@@ -192,7 +192,10 @@ static const struct stack_memory *row_of(struct rig *r, const char *name)
 	return NULL;
 }
 
-/* Parked bytes of stalled flows: megabytes of the arena, until the host reads. */
+/*
+ * Parked bytes of stalled flows: megabytes of the arena, until the host reads. One of
+ * the flows lives on, and keeps no more than its own.
+ */
 #define STALLED 32
 
 static void memory_returns_after_a_burst(void **state)
@@ -233,6 +236,8 @@ static void memory_returns_after_a_burst(void **state)
 			      rig_pump_read(fd[i], c[i].tx_seed, &got[i]), got[i] == total));
 	assert_int_equal(row_of(r, "tcp-park")->in_use, 0);
 	for (uint32_t i = 0; i < STALLED; i++) {
+		if (i == STALLED / 2)
+			continue;
 		rig_conn_segment(&c[i], RIG_RST | RIG_ACK, c[i].snd_nxt, NULL, 0);
 		close(fd[i]);
 	}
@@ -241,10 +246,11 @@ static void memory_returns_after_a_burst(void **state)
 		      (unsigned long long)before >> 10, (long long)(burst - before) >> 10,
 		      (long long)(resident_anon() - before) / 1024);
 	assert_true(COUNT(r, trims) > 0);
-	assert_int_equal(COUNT(r, tcp_active), 0);
+	assert_int_equal(COUNT(r, tcp_active), 1);
 	/* Under the debug backend a slot is a malloc, and the heap keeps what it likes. */
 	if (rig_slots_are_mapped(r))
 		assert_true(resident_anon() < before + 256 * 1024);
+	close(fd[STALLED / 2]);
 	close(lfd);
 	rig_free(r);
 	free(c);

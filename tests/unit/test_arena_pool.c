@@ -348,6 +348,111 @@ static void test_trim_returns_what_a_burst_took(void **state)
 	arena_free(a);
 }
 
+/* Pages that a pool's slots at @slot[0..n) lie on and that are in memory. */
+static unsigned int pages_resident(void **slot, uint32_t n, uint32_t size)
+{
+	uintptr_t low = UINTPTR_MAX, high = 0;
+	unsigned char vec[512];
+	unsigned int sum = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		low = MIN(low, (uintptr_t)slot[i]);
+		high = MAX(high, (uintptr_t)slot[i] + size);
+	}
+	low = ALIGN_UP(low, 4096UL);
+	n = (uint32_t)((high - low) / 4096);
+	assert_true(n <= sizeof(vec));
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr) */
+	assert_int_equal(mincore((void *)low, (size_t)n * 4096, vec), 0);
+	for (uint32_t i = 0; i < n; i++)
+		sum += vec[i] & 1;
+	return sum;
+}
+
+/* Slots that share pages: one that stays out keeps its page, or its two, and no more. */
+static void test_one_that_lives_on_keeps_a_page(void **state)
+{
+	enum { N = 1000, SIZE = 300 }; /* 320 bytes apart: some lie on two pages */
+	static const struct pool_config pool = { .name = "p", .slot_size = SIZE, .slots = N };
+	static const uint32_t lives[] = { 0, 1, 499, 998, 999 };
+	static void *slots[N];
+	uint8_t want[SIZE];
+
+	(void)state;
+	if (heap_backend())
+		skip_because("each slot is a malloc: nothing to trim");
+	for (size_t k = 0; k < ARRAY_SIZE(lives); k++) {
+		struct arena *a = arena_of(&pool, 1);
+		struct pool *p = arena_pool(a, "p");
+
+		for (int round = 0; round < 3; round++) {
+			for (uint32_t i = round > 0; i < N; i++) {
+				slots[i] = pool_get(p);
+				memset(slots[i], (int)i, SIZE);
+			}
+			if (round == 0) {
+				void *t = slots[0];
+
+				slots[0] = slots[lives[k]];
+				slots[lives[k]] = t;
+				memset(slots[0], 0xab, SIZE);
+			}
+			for (uint32_t i = 1; i < N; i++)
+				pool_put(p, slots[i * 7919ULL % (N - 1) + 1]);
+			pool_trim(p);
+			assert_true(pool_trim(p) > 0);
+			assert_int_equal(pool_trim(p), 0);
+			assert_true(pages_resident(slots, N, SIZE) <= 3);
+			memset(want, 0xab, SIZE);
+			assert_memory_equal(slots[0], want, SIZE);
+			arena_audit(a);
+		}
+		pool_put(p, slots[0]);
+		pool_trim(p);
+		pool_trim(p);
+		assert_true(pages_resident(slots, N, SIZE) <= 1);
+		arena_audit(a);
+		arena_free(a);
+	}
+}
+
+/* What was needed all the time is close together after a trim, and costs no further calls. */
+static void test_steady_use_after_a_burst_is_compact(void **state)
+{
+	enum { N = 1000, SIZE = 200, STEADY = 20 };
+	static const struct pool_config pool = { .name = "p", .slot_size = SIZE, .slots = N };
+	static void *slots[N], *few[STEADY];
+	uint32_t calls = 0;
+	struct arena *a;
+	struct pool *p;
+
+	(void)state;
+	if (heap_backend())
+		skip_because("each slot is a malloc: nothing to trim");
+	a = arena_of(&pool, 1);
+	p = arena_pool(a, "p");
+	for (uint32_t i = 0; i < N; i++)
+		slots[i] = pool_get(p);
+	for (uint32_t i = 0; i < N; i++)
+		pool_put(p, slots[i * 7919ULL % N]); /* in no order */
+	for (int s = 0; s < 20; s++) {
+		for (int k = 0; k < 50; k++) {
+			for (uint32_t i = 0; i < STEADY; i++) {
+				few[i] = pool_get(p);
+				memset(few[i], 1, SIZE);
+			}
+			for (uint32_t i = 0; i < STEADY; i++)
+				pool_put(p, few[i]);
+		}
+		calls = pool_trim(p);
+	}
+	assert_int_equal(calls, 0);
+	/* Twenty of 256 bytes lie on two pages, and the last that were dropped may be half gone. */
+	assert_true(pages_resident(slots, N, SIZE) <= 4);
+	arena_audit(a);
+	arena_free(a);
+}
+
 static void test_random_use_agrees_with_a_model(void **state)
 {
 	struct arena *a = arena_of(two_pools, 2);
@@ -471,6 +576,8 @@ int main(void)
 #endif
 		cmocka_unit_test(test_bad_configurations_are_refused),
 		cmocka_unit_test(test_trim_returns_what_a_burst_took),
+		cmocka_unit_test(test_one_that_lives_on_keeps_a_page),
+		cmocka_unit_test(test_steady_use_after_a_burst_is_compact),
 		cmocka_unit_test(test_random_use_agrees_with_a_model),
 		cmocka_unit_test(test_get_and_put_call_no_allocator),
 		cmocka_unit_test(test_malloc_backend_keeps_the_limits),

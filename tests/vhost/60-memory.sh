@@ -29,11 +29,18 @@ t memory-more-connections \$load crr $TO --count $CONNECTIONS --concurrency 8 --
 t memory-more-up \$load bulk $TO --dir up --size $MEMORY_BYTES --timeout 1200
 t memory-more-down \$load bulk $TO --dir down --size $MEMORY_BYTES --timeout 1200
 { $sample; } >$W/last
+\$load idle $TO --count 1 --seconds 600 >/dev/null &
+sleep 1
+t memory-2000-connections-at-once \$load idle $TO --count 2000 --seconds 2 --timeout 60
+{ $sample; } >$W/burst
+t memory-one-of-them-lives-on kill \$!
 "
-first=$(cat "$W/first") last=$(cat "$W/last")
-echo "# private memory, KiB: $first, at the end $last"
+first=$(cat "$W/first") last=$(cat "$W/last") burst=$(cat "$W/burst")
+echo "# private memory, KiB: $first, at the end $last, after a burst $burst"
 check memory-is-flat "private KiB: first $first, at the end $last" \
 	test "$last" -le $((first + GROWTH_KIB))
+check memory-is-flat-after-a-burst "private KiB: first $first, after a burst $burst" \
+	test "$burst" -le $((first + GROWTH_KIB))
 back_end_stop memory-end
 calls=$(($(stat_value worker allocations) + $(stat_value worker frees) + $(stat_value worker maps)))
 check memory-no-allocator-call "$calls heap calls of the worker" test $calls = 0
