@@ -6,8 +6,9 @@ A difference counts as one when it is beyond chance and beyond the noise floor:
 Chance. The labels "before" and "after" are shuffled 10,000 times, from a fixed seed.
 Where the samples come in pairs that were taken one after the other, the two of a pair
 change places or not, which leaves out whatever drifts between pairs; else all samples
-are dealt out anew. p is the part of the shuffles whose difference is at least as
-large as the real one. As many metrics are looked at, chance has as many goes: p is
+are dealt out anew. What is looked at is the sum of ranks, so that a sample which
+something else on the machine has spoilt counts no more than any other. p is the part
+of the shuffles whose sum is at least as far out as the real one. As many metrics are looked at, chance has as many goes: p is
 held against the rule of Benjamini and Hochberg, by which at most a part ALPHA of what
 is called a difference is none, and where nothing differs at all anything is called a
 difference in a part ALPHA of such runs.
@@ -74,34 +75,50 @@ def _logs(values):
     return [math.log(v) for v in values]
 
 
+def ranks(values):
+    """The place of each among all, from 1; those that are equal share theirs."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    out = [0.0] * len(values)
+    at = 0
+    while at < len(order):
+        end = at
+        while end + 1 < len(order) and values[order[end + 1]] == values[order[at]]:
+            end += 1
+        for i in range(at, end + 1):
+            out[order[i]] = (at + end) / 2 + 1
+        at = end + 1
+    return out
+
+
 def permutation_p(before, after, paired, shuffles=SHUFFLES, seed=SEED):
-    """How often chance alone makes a difference of means as large as this one.
+    """How often chance alone makes a difference as large as this one.
 
     @before, @after: numbers; of equal length and order when @paired
     The real arrangement counts as one of the shuffles, so p is never 0.
     """
     rng = random.Random(seed)
-    # A hair less, so that an arrangement that is the same but for rounding counts.
-    slack = 1e-12
     hits = 1
     if paired:
+        # Wilcoxon's signed ranks.
         diffs = [a - b for a, b in zip(after, before)]
-        real = abs(sum(diffs)) - slack
+        signed = [math.copysign(r, d) if d else 0.0
+                  for r, d in zip(ranks([abs(d) for d in diffs]), diffs)]
+        real = abs(sum(signed))
         for _ in range(shuffles):
-            bits = rng.getrandbits(len(diffs))
+            bits = rng.getrandbits(len(signed))
             total = 0.0
-            for d in diffs:
-                total += d if bits & 1 else -d
+            for r in signed:
+                total += r if bits & 1 else -r
                 bits >>= 1
             hits += abs(total) >= real
     else:
-        pool = list(before) + list(after)
-        n, m = len(before), len(after)
-        whole = sum(pool)
-        real = abs(sum(after) / m - sum(before) / n) - slack
+        # Wilcoxon's rank sum.
+        pool = ranks(list(before) + list(after))
+        n = len(before)
+        middle = n * (len(pool) + 1) / 2
+        real = abs(sum(pool[:n]) - middle)
         for _ in range(shuffles):
-            part = sum(rng.sample(pool, n))
-            hits += abs((whole - part) / m - part / n) >= real
+            hits += abs(sum(rng.sample(pool, n)) - middle) >= real
     return hits / (shuffles + 1)
 
 

@@ -45,6 +45,18 @@ def test_p_of_a_middling_split_is_what_counting_gives():
     near(stats.permutation_p(before, after, False), far / 20, 0.015)
 
 
+def test_equal_values_share_their_rank():
+    assert stats.ranks([30, 10, 20, 20]) == [4, 1, 2.5, 2.5]
+
+
+def test_one_spoilt_sample_does_not_hide_a_difference():
+    before = [100 + i * 0.1 for i in range(12)]
+    after = [v * 0.9 for v in before]
+    after[5] = 10_000
+    for paired in (False, True):
+        assert verdicts([(before, after)], paired=paired) == ["worse"], paired
+
+
 def test_shuffles_are_the_same_each_time():
     a, b = [1.0, 2.1, 2.9, 4.2], [1.5, 2.2, 3.4, 4.1]
     assert stats.permutation_p(a, b, False) == stats.permutation_p(a, b, False)
