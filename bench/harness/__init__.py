@@ -9,7 +9,8 @@
     session      the run: starts, warm-up, interleaved samples, progress
     environment  what machine it was
     result       the JSON between a run and its report
-    stats        medians, permutation tests, verdicts
+    stats        medians, permutation tests, the noise floor
+    verdict      two results, or two set-ups of one, figure by figure
     tables       Markdown
     plots        SVG, by gnuplot
 
