@@ -177,3 +177,18 @@ def test_a_count_that_only_one_end_has_is_an_error():
     assert up.disagreement({"bytes": 5000}, {**seen, "accepted": 3}) == 2
     seen = {"accepted": 2000, "answered": 1999}
     assert crr.disagreement({"succeeded": 2000}, seen) == 1
+
+
+def test_two_set_ups_of_one_run_are_compared_in_pairs():
+    r = made_up(1.0, seed=3)
+    for s in r["samples"]:
+        s["setup"] = {"host-direct": "before", "sluice-auto": "after"}[s["setup"]]
+    assert {c.verdict for c in verdict.within(r, "before", "after")} == {"no difference"}
+    drifting = made_up(0.9, seed=4)
+    for s in drifting["samples"]:
+        s["setup"] = {"host-direct": "before", "sluice-auto": "after"}[s["setup"]]
+        for name in s["metrics"]:
+            s["metrics"][name] *= 1 + 0.3 * s["round"]
+    judged = verdict.within(drifting, "before", "after")
+    assert {c.name for c in judged if c.verdict == "worse"} == \
+        {"bulk-up gbit_s", "crr-1 per_s"}, verdict.text(judged, "a", "b")
