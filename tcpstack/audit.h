@@ -28,13 +28,13 @@ enum audit_verdict { AUDIT_ALLOW, AUDIT_DENY, AUDIT_WOULD_DENY, AUDIT_VERDICTS }
  * What a decision rests on; the names are stable. A flow that policy lets pass and
  * a limit or the host does not is denied under a drop reason's name.
  */
-#define AUDIT_REASONS(X)                                                               \
-	X(PROFILE, "profile", "no rule fits: what the profile does then")              \
-	X(RULE, "rule", "the first rule that fits")                                    \
-	X(ADDRESS, "address", "an address that no flow may reach, whatever the rules") \
-	X(GATEWAY_PORT, "gateway-port", "--gateway-ports has it, or has it not")       \
-	X(RESOLVER, "resolver", "the way to the host's resolver")                      \
-	X(FORWARD, "forward", "came through a forward of the user's")                  \
+#define AUDIT_REASONS(X)                                                                \
+	X(PROFILE, "profile", "no rule fits: what the profile does then")               \
+	X(RULE, "rule", "the first rule that fits")                                     \
+	X(ADDRESS, "address", "an address that no flow may reach, whatever the rules")  \
+	X(GATEWAY_PORT, "gateway-port", "--gateway-ports has it, or has it not")        \
+	X(DNS_SERVICE, "dns", "the way to our DNS service, which judges each question") \
+	X(FORWARD, "forward", "came through a forward of the user's")                   \
 	X(OURS, "ours", "a name that is answered here")
 
 enum audit_reason {

@@ -46,6 +46,7 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(reassembled, "datagrams of the guest put together from fragments"),
 	C(dns_queries, "DNS queries from the guest"),
 	C(dns_answers, "DNS answers to the guest"),
+	C(dns_tcp_queries, "DNS queries that came over TCP"),
 	C(dns_retries, "DNS queries asked again, of the next resolver or the only one"),
 	C(dns_hosts, "DNS queries answered from names of our own"),
 	C(dns_cache_hits, "DNS queries answered from the cache"),

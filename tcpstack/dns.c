@@ -28,7 +28,7 @@
 #include <sys/socket.h>
 
 #include "src/base/bytes.h"
-#include "tcpstack/dns_priv.h"
+#include "tcpstack/dns_tcp.h"
 #include "tcpstack/names.h"
 
 /**
@@ -127,22 +127,25 @@ static void on_timeout(void *ctx, struct timer *t)
 	ask_next(st, q);
 }
 
-/* Slots for cfg.dns_cache answers. */
-static int init_cache(struct stack *st)
+/* Slots for cfg.dns_cache answers, and for those on their way over TCP. */
+static int init_arena(struct stack *st)
 {
 	struct dns *dns = st->dns;
-	struct pool_config pool = { "dns-cache", DNS_CACHE_SLOT, st->cfg.dns_cache };
-	struct arena_config cfg = { .name = "dns", .pools = &pool, .npools = 1 };
-	int rc;
+	struct pool_config pools[] = {
+		{ "dns-tcp", DNS_TCP_MAX, LIMIT_DNS_TCP },
+		{ "dns-cache", DNS_CACHE_SLOT, st->cfg.dns_cache },
+	};
+	struct arena_config cfg = { .name = "dns",
+				    .pools = pools,
+				    .npools = st->cfg.dns_cache ? 2 : 1 };
+	int rc = arena_new(&dns->arena, &cfg);
 
-	if (pool.slots > 0) {
-		rc = arena_new(&dns->arena, &cfg);
-		if (rc)
-			return rc;
-		memory_add_arena(st, dns->arena);
-	}
-	return dns_cache_init(&dns->cache, dns->arena ? arena_pool(dns->arena, pool.name) : NULL,
-			      pool.slots, loop_timers(st->loop), &st->hash_key);
+	if (rc)
+		return rc;
+	memory_add_arena(st, dns->arena);
+	return dns_cache_init(&dns->cache,
+			      st->cfg.dns_cache ? arena_pool(dns->arena, "dns-cache") : NULL,
+			      st->cfg.dns_cache, loop_timers(st->loop), &st->hash_key);
 }
 
 /**
@@ -164,7 +167,9 @@ int dns_init(struct stack *st)
 	if (!rc)
 		rc = dns_late_init(st);
 	if (!rc)
-		rc = init_cache(st);
+		rc = init_arena(st);
+	if (!rc)
+		rc = dns_tcp_init(st, arena_pool(dns->arena, "dns-tcp"));
 	if (rc)
 		dns_fini(st);
 	return rc;
@@ -177,6 +182,7 @@ void dns_reset_all(struct stack *st)
 {
 	dgram_reset(&st->dns->d);
 	dgram_reset(&st->dns->late);
+	dns_tcp_reset(st);
 	dns_cache_flush(&st->dns->cache);
 }
 
@@ -199,6 +205,7 @@ void dns_fini(struct stack *st)
 		return;
 	dgram_fini(&st->dns->d);
 	dgram_fini(&st->dns->late);
+	dns_tcp_fini(st);
 	dns_cache_fini(&st->dns->cache);
 	if (st->dns->arena)
 		arena_free(st->dns->arena);
@@ -266,15 +273,6 @@ void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port)
 	ask_next(st, q);
 }
 
-/* Does a resolver say that it cannot or will not tell? So may another, or it may not. */
-static bool is_no_help(const uint8_t *msg)
-{
-	uint16_t rcode = get_be16(msg + DNS_OFF_FLAGS) & DNS_MASK_RCODE;
-
-	return rcode == DNS_RCODE_SERVFAIL || rcode == DNS_RCODE_NOTIMP ||
-	       rcode == DNS_RCODE_REFUSED;
-}
-
 /* @len bytes have come for @q. Return: was it the answer? Then @q is gone, or asked anew. */
 static bool take_answer(struct stack *st, struct dns_query *q, uint32_t len)
 {
@@ -285,7 +283,7 @@ static bool take_answer(struct stack *st, struct dns_query *q, uint32_t len)
 		return false;
 	}
 	dns_resolver_answered(st, &q->tries);
-	if (is_no_help(msg) && dns_resolver_others(st, &q->tries)) {
+	if (dns_answer_is_no_help(msg) && dns_resolver_others(st, &q->tries)) {
 		dlist_del(&q->d.ready);
 		ask_next(st, q);
 		return true;
@@ -328,12 +326,8 @@ static uint32_t receive(struct stack *st, struct dns_query *q, uint32_t budget)
 	return budget;
 }
 
-/**
- * dns_run() - take what resolvers have answered
- *
- * Network worker, once a cycle.
- */
-void dns_run(struct stack *st)
+/* Queries over UDP. */
+static void run_udp(struct stack *st)
 {
 	struct dlist *ready = &st->dns->d.ready;
 	uint32_t budget = LIMIT_DNS_PER_CYCLE;
@@ -347,5 +341,16 @@ void dns_run(struct stack *st)
 		}
 		budget -= receive(st, query_of(df), budget);
 	}
+}
+
+/**
+ * dns_run() - take what resolvers have answered, and what the guest asks over TCP
+ *
+ * Network worker, once a cycle.
+ */
+void dns_run(struct stack *st)
+{
+	run_udp(st);
 	dns_late_run(st);
+	dns_tcp_run(st);
 }

@@ -7,6 +7,19 @@
 #include "tcpstack/dns_priv.h"
 
 /**
+ * dns_answer_is_no_help() - does a resolver say that it cannot or will not tell?
+ *
+ * Another one may then know more.
+ */
+bool dns_answer_is_no_help(const uint8_t *msg)
+{
+	uint16_t rcode = get_be16(msg + DNS_OFF_FLAGS) & DNS_MASK_RCODE;
+
+	return rcode == DNS_RCODE_SERVFAIL || rcode == DNS_RCODE_NOTIMP ||
+	       rcode == DNS_RCODE_REFUSED;
+}
+
+/**
  * dns_answer_servfail() - tell the guest that nobody could be asked
  */
 void dns_answer_servfail(const uint8_t *query, const struct dns_question *q, struct dns_reply *r)

@@ -2,8 +2,8 @@
 /*
  * The inside of the DNS service.
  *
- * A query's way:  dns.c -> dns_answer.c: policy, hosts.c, dns_cache.c -> if none of them
- * knows: dns.c asks a resolver; its answer goes by dns_cache.c
+ * A query's way:  dns.c or dns_tcp.c -> dns_answer.c: policy, hosts.c, dns_cache.c -> if none of
+ * them knows: dns.c asks a resolver; its answer goes by dns_cache.c
  */
 #ifndef SLUICE_TCPSTACK_DNS_PRIV_H
 #define SLUICE_TCPSTACK_DNS_PRIV_H
@@ -77,11 +77,29 @@ struct dns_resolvers {
 };
 
 /**
+ * struct dns_tcp - connections of the guest to port 53; see dns_tcp.c
+ * @listener:	where its flows connect to, -1 = nowhere
+ * @here:	the listener's address
+ * @accept:	somebody may have connected
+ * @retry:	armed while no descriptor can be had
+ * @pool:	a slot for each session's answer
+ */
+struct dns_tcp {
+	struct flow_table sessions;
+	struct dlist ready;
+	int listener;
+	struct endpoint here;
+	bool accept;
+	struct timer retry;
+	struct pool *pool;
+};
+
+/**
  * struct dns - the module
  * @d:		queries under way, each to a resolver
  * @late:	sockets of queries that nobody waits for any more
  * @late_seq:	how many there ever were
- * @arena:	of what is kept; NULL = nothing
+ * @arena:	of what is kept, and of answers over TCP
  * @reply:	an answer of our own, for the length of one call
  * @answer:	a resolver's, for the length of one call
  */
@@ -93,6 +111,7 @@ struct dns {
 	struct hosts hosts;
 	struct arena *arena;
 	struct dns_cache cache;
+	struct dns_tcp tcp;
 	struct dns_reply reply;
 	uint8_t answer[DNS_ANSWER_MAX];
 };
@@ -102,6 +121,7 @@ bool dns_answer_here(struct stack *st, const struct endpoint *guest, const uint8
 		     const struct dns_question *q, struct dns_reply *r);
 void dns_answer_learn(struct stack *st, const struct dns_question *q, const uint8_t *msg,
 		      uint32_t len);
+bool dns_answer_is_no_help(const uint8_t *msg);
 void dns_answer_servfail(const uint8_t *query, const struct dns_question *q, struct dns_reply *r);
 
 /* dns_resolver.c: whom to ask */
@@ -114,6 +134,12 @@ void dns_resolver_failed(struct stack *st, const struct dns_tries *t);
 int dns_late_init(struct stack *st);
 void dns_late_keep(struct stack *st, struct dgram_flow *df, uint16_t id);
 void dns_late_run(struct stack *st);
+
+/* dns_tcp.c: the same over TCP */
+int dns_tcp_init(struct stack *st, struct pool *pool);
+void dns_tcp_fini(struct stack *st);
+void dns_tcp_reset(struct stack *st);
+void dns_tcp_run(struct stack *st);
 
 /* hosts.c: names of our own */
 void hosts_init(struct hosts *hs);

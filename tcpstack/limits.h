@@ -314,6 +314,13 @@
 #define LIMIT_DNS_LATE_NS (10 * 1000000000ULL)
 
 /*
+ * Connections of the guest to the DNS server at one time, and how long one may stand
+ * idle: some seconds, RFC 7766 section 6.2.3.
+ */
+#define LIMIT_DNS_TCP	      64
+#define LIMIT_DNS_TCP_IDLE_NS (30 * 1000000000ULL)
+
+/*
  * Answers of resolvers that are kept: how many (0 is none), how long at most one is
  * (what EDNS asks for, so that it needs no fragments), how long at most it lives: a
  * day, and three hours for one that says "no" (RFC 2308 section 5).

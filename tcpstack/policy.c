@@ -22,8 +22,6 @@
 
 #include <errno.h>
 
-#define DNS_PORT 53
-
 /* @addr in @net/@len, host order. */
 static bool in_net(uint32_t addr, uint32_t net, uint32_t len)
 {
@@ -57,12 +55,11 @@ static const struct {
 /* How a destination was found, as far as the verdict depends on it. */
 enum route {
 	ROUTE_REFUSED,
-	ROUTE_UNLISTED,	   /* the host's loopback; the port is not in the user's list */
-	ROUTE_NO_RESOLVER, /* the DNS address, and there is none to ask */
+	ROUTE_UNLISTED, /* the host's loopback; the port is not in the user's list */
 	ROUTE_DIRECT,
 	ROUTE_GATEWAY, /* the host's loopback; all its ports lie open */
 	ROUTE_LISTED,  /* the same, and the port is in the user's list */
-	ROUTE_RESOLVER,
+	ROUTE_DNS,     /* our own service, which judges each question */
 };
 
 static enum route to_gateway(const struct stack *st, uint8_t proto, const struct endpoint *dst,
@@ -78,14 +75,6 @@ static enum route to_gateway(const struct stack *st, uint8_t proto, const struct
 	return listed ? ROUTE_LISTED : ROUTE_GATEWAY;
 }
 
-static enum route to_resolver(const struct stack *st, struct endpoint *host)
-{
-	if (st->cfg.nresolvers == 0)
-		return ROUTE_NO_RESOLVER;
-	*host = st->cfg.resolvers[0];
-	return ROUTE_RESOLVER;
-}
-
 static enum route translate4(const struct stack *st, uint8_t proto, const struct endpoint *dst,
 			     struct endpoint *host)
 {
@@ -93,9 +82,6 @@ static enum route translate4(const struct stack *st, uint8_t proto, const struct
 	const struct ipaddr loopback = ipaddr_from_v4(0x7f000001);
 	uint32_t addr = ipaddr_v4(&dst->addr);
 
-	/* The DNS address serves TCP 53; UDP 53 is answered by dns.c before it comes here. */
-	if (addr == cfg->dns4 && proto == PROTO_TCP && dst->port == DNS_PORT)
-		return to_resolver(st, host);
 	if (addr == cfg->gateway4 && cfg->gateway_is_host)
 		return to_gateway(st, proto, dst, &loopback, host);
 	/* Whatever else has an address of the guest's own network is us, the guest, or nobody. */
@@ -133,8 +119,6 @@ static enum route translate6(const struct stack *st, uint8_t proto, const struct
 	const struct stack_config *cfg = &st->cfg;
 	uint32_t v4;
 
-	if (ipaddr_equal(&dst->addr, &cfg->dns6) && proto == PROTO_TCP && dst->port == DNS_PORT)
-		return to_resolver(st, host);
 	if (ipaddr_equal(&dst->addr, &cfg->gateway6) && cfg->gateway_is_host)
 		return to_gateway(st, proto, dst, &loopback, host);
 	if (ipaddr_same_prefix64(&dst->addr, &cfg->prefix6))
@@ -148,6 +132,16 @@ static enum route translate6(const struct stack *st, uint8_t proto, const struct
 				return ROUTE_REFUSED;
 	*host = *dst;
 	return ROUTE_DIRECT;
+}
+
+static enum route translate(const struct stack *st, uint8_t proto, const struct endpoint *dst,
+			    struct endpoint *host)
+{
+	/* UDP 53 is answered by dns.c before it comes here. */
+	if (proto == PROTO_TCP && stack_is_dns(st, dst))
+		return dns_tcp_endpoint(st, host) ? ROUTE_DNS : ROUTE_REFUSED;
+	return ipaddr_is_v4(&dst->addr) ? translate4(st, proto, dst, host)
+					: translate6(st, proto, dst, host);
 }
 
 /* A denial: what the profile monitored makes of it is to count it. */
@@ -196,15 +190,8 @@ static enum drop_reason judge(struct stack *st, uint8_t proto, const struct endp
 
 	if (profile == POLICY_NONE)
 		return denied(st, host, POLICY_NO_RULE);
-	/*
-	 * The resolver is the user's own, wherever it is. But a stream of queries is
-	 * not judged one by one: under a list of names it would be the way around.
-	 */
-	st->verdict.reason = AUDIT_RESOLVER;
-	if (route == ROUTE_RESOLVER)
-		return profile == POLICY_ALLOWLIST && policy_has_names(st->policy)
-			       ? denied(st, host, POLICY_NO_RULE)
-			       : DROP_NONE;
+	if (route == ROUTE_DNS)
+		return DROP_NONE;
 	/* A name that somebody else has pointed at the gateway opens nothing of the host's. */
 	if (route == ROUTE_DIRECT)
 		nnames = names_find(st, &dst->addr, names, POLICY_NAMES_MAX);
@@ -251,10 +238,9 @@ enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct 
 				  struct endpoint *host)
 {
 	static const uint8_t reasons[] = {
-		[ROUTE_REFUSED] = AUDIT_ADDRESS,      [ROUTE_UNLISTED] = AUDIT_GATEWAY_PORT,
-		[ROUTE_NO_RESOLVER] = AUDIT_RESOLVER, [ROUTE_DIRECT] = AUDIT_PROFILE,
-		[ROUTE_GATEWAY] = AUDIT_PROFILE,      [ROUTE_LISTED] = AUDIT_PROFILE,
-		[ROUTE_RESOLVER] = AUDIT_RESOLVER,
+		[ROUTE_REFUSED] = AUDIT_ADDRESS, [ROUTE_UNLISTED] = AUDIT_GATEWAY_PORT,
+		[ROUTE_DIRECT] = AUDIT_PROFILE,	 [ROUTE_GATEWAY] = AUDIT_PROFILE,
+		[ROUTE_LISTED] = AUDIT_PROFILE,	 [ROUTE_DNS] = AUDIT_DNS_SERVICE,
 	};
 	enum drop_reason why;
 	struct endpoint to;
@@ -263,10 +249,9 @@ enum drop_reason policy_translate(struct stack *st, uint8_t proto, const struct 
 	/* One word for both in rules. */
 	if (proto == PROTO_ICMP6)
 		proto = PROTO_ICMP;
-	route = ipaddr_is_v4(&dst->addr) ? translate4(st, proto, dst, &to)
-					 : translate6(st, proto, dst, &to);
+	route = translate(st, proto, dst, &to);
 	st->verdict = (struct verdict){ .reason = reasons[route], .rule = POLICY_NO_RULE };
-	if (route == ROUTE_REFUSED || route == ROUTE_UNLISTED || route == ROUTE_NO_RESOLVER)
+	if (route == ROUTE_REFUSED || route == ROUTE_UNLISTED)
 		return DROP_POLICY_DENIED;
 	st->verdict.translated = true;
 	st->verdict.host = to;

@@ -147,6 +147,16 @@ static inline bool stack_is_ours(const struct stack *st, const struct ipaddr *ad
 		ipaddr_equal(addr, &st->ndp.link_local));
 }
 
+/* The DNS service's port, by either address. */
+static inline bool stack_is_dns(const struct stack *st, const struct endpoint *dst)
+{
+	if (dst->port != 53)
+		return false;
+	if (ipaddr_is_v4(&dst->addr))
+		return ipaddr_v4(&dst->addr) == st->cfg.dns4;
+	return ipaddr_equal(&dst->addr, &st->cfg.dns6);
+}
+
 static inline void stack_drop(struct stack *st, enum drop_reason reason)
 {
 	probe_drop(reason);
@@ -236,5 +246,9 @@ void dns_fini(struct stack *st);
 void dns_reset_all(struct stack *st);
 void dns_input(struct stack *st, const struct packet *pkt, uint16_t guest_port);
 void dns_run(struct stack *st);
+
+/* dns_tcp.c: where flows to its TCP port lead, and that one does */
+bool dns_tcp_endpoint(const struct stack *st, struct endpoint *host);
+int dns_tcp_expect(struct stack *st, const struct flow *guest);
 
 #endif

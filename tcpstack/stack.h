@@ -160,6 +160,7 @@ struct stack_counters {
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
 	struct counter reassembled; /* datagrams of the guest, from fragments */
 	struct counter dns_queries, dns_answers;
+	struct counter dns_tcp_queries;
 	struct counter dns_retries;
 	struct counter dns_hosts; /* answered from names of ours */
 	struct counter dns_cache_hits, dns_cache_misses;

@@ -246,6 +246,29 @@ static struct tcp_flow *new_flow(struct tcp *t, const struct packet *pkt, const 
 	return fl;
 }
 
+/* connect() of the flow's socket: 0 when it is under way or done, or a positive errno. */
+static int start(struct tcp *t, struct tcp_flow *fl, const union sockaddr_any *sa, socklen_t len)
+{
+	int err;
+
+	tcp_syscall(t);
+	err = connect(fl->f.fd, &sa->sa, len) ? errno : 0;
+	/* A host with a route for IPv6 but no address for it. */
+	if (err == EADDRNOTAVAIL && sa->sa.sa_family == AF_INET6)
+		return ENETUNREACH;
+	if (err && err != EINPROGRESS)
+		return err;
+	if (stack_is_dns(t->st, &fl->f.key.remote) && dns_tcp_expect(t->st, &fl->f)) {
+		stack_drop(t->st, DROP_DNS_LIMIT);
+		return ECONNREFUSED;
+	}
+	/* Once, edge-triggered, for the life of the socket (H34). */
+	tcp_syscall(t);
+	return -loop_add(t->st->loop, fl->f.fd,
+			 EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+			 flow_token(&fl->f, TOKEN_TCP));
+}
+
 /**
  * tcp_connect_new() - a SYN that belongs to no flow
  *
@@ -278,24 +301,14 @@ void tcp_connect_new(struct tcp *t, const struct packet *pkt, const struct tcp_s
 	}
 	ndp_seen(t->st, &pkt->src);
 	fl->f.fd = fd;
-	bulk_allow(&t->bulk, &fl->tx, &host.addr);
+	/* What we read ourselves is copied: we would wait for ourselves to let go of it. */
+	if (!stack_is_dns(t->st, &fl->f.key.remote))
+		bulk_allow(&t->bulk, &fl->tx, &host.addr);
 	tcp_read_syn(t, fl, s);
 	counter_inc(&t->st->n.tcp_opened);
-	tcp_syscall(t);
-	err = connect(fd, &sa.sa, len) ? errno : 0;
-	/* A host with a route for IPv6 but no address for it. */
-	if (err == EADDRNOTAVAIL && sa.sa.sa_family == AF_INET6)
-		err = ENETUNREACH;
-	if (err && err != EINPROGRESS) {
-		connect_failed(t, fl, err);
-		return;
-	}
-	/* Once, edge-triggered, for the life of the socket (H34). */
-	tcp_syscall(t);
-	err = loop_add(t->st->loop, fd, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-		       flow_token(&fl->f, TOKEN_TCP));
+	err = start(t, fl, &sa, len);
 	if (err) {
-		connect_failed(t, fl, -err);
+		connect_failed(t, fl, err);
 		return;
 	}
 	tcp_timer_update(t, fl);

@@ -199,15 +199,6 @@ static bool for_dhcp6(const struct endpoint *dst)
 	return dst->port == DHCP6_SERVER_PORT && ipaddr_is_multicast6(&dst->addr);
 }
 
-static bool for_dns(const struct stack *st, const struct endpoint *dst)
-{
-	if (dst->port != DNS_PORT)
-		return false;
-	if (ipaddr_is_v4(&dst->addr))
-		return ipaddr_v4(&dst->addr) == st->cfg.dns4;
-	return ipaddr_equal(&dst->addr, &st->cfg.dns6);
-}
-
 /**
  * udp_input() - one UDP packet from the guest
  * @pkt:	IP header and offloads checked; not kept
@@ -245,7 +236,7 @@ void udp_input(struct stack *st, const struct packet *pkt)
 		dhcp6_input(st, &udp, key.guest.port);
 	else if (ipaddr_is_v4(&pkt->src) && ipaddr_v4(&pkt->src) == 0)
 		stack_drop(st, DROP_IP_SPOOFED); /* no address yet: good for DHCP only */
-	else if (for_dns(st, &key.remote))
+	else if (stack_is_dns(st, &key.remote))
 		dns_input(st, &udp, key.guest.port);
 	else
 		nat_input(st, &udp, &key);

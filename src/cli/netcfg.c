@@ -18,6 +18,9 @@
 /* Descriptors that are not flows: machine, loop, queues, standard streams. */
 #define FDS_BESIDE_FLOWS 256
 
+/* Of DNS, beside its queries: late answers, and two sockets for each session over TCP. */
+#define FDS_OF_DNS (LIMIT_DNS_LATE + 2 * LIMIT_DNS_TCP)
+
 /*
  * Each flow costs a descriptor: take as many as we are allowed. Too few is no
  * fault yet; a flow that finds none is refused and counted by its reason.
@@ -26,7 +29,7 @@ static void raise_fd_limit(const struct stack_config *net)
 {
 	rlim_t want = (rlim_t)stack_flow_cap(net->max_tcp, LIMIT_TCP_FLOWS) +
 		      stack_flow_cap(net->max_udp, LIMIT_UDP_FLOWS) +
-		      stack_flow_cap(net->max_ping, LIMIT_PING_FLOWS) + net->max_dns +
+		      stack_flow_cap(net->max_ping, LIMIT_PING_FLOWS) + net->max_dns + FDS_OF_DNS +
 		      FDS_BESIDE_FLOWS;
 	struct rlimit rl;
 

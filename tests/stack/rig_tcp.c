@@ -205,12 +205,17 @@ static void advance(struct rig_conn *c)
 static void got_payload(struct rig_conn *c, const struct rig_pkt *p)
 {
 	uint32_t end = p->seq + p->payload_len;
+	uint64_t at = c->rx_bytes + (uint64_t)(int64_t)(int32_t)(p->seq - c->rcv_nxt);
 
 	c->frames++;
 	c->gso_frames += p->off.gso != GSO_NONE;
 	c->max_payload = MAX(c->max_payload, p->payload_len);
-	rig_pattern_check(p->payload, p->payload_len, c->rx_seed,
-			  c->rx_bytes + (uint64_t)(int64_t)(int32_t)(p->seq - c->rcv_nxt));
+	if (c->keep) {
+		assert_true(at + p->payload_len <= c->keep_max);
+		memcpy(c->keep + at, p->payload, p->payload_len);
+	} else {
+		rig_pattern_check(p->payload, p->payload_len, c->rx_seed, at);
+	}
 	if (!before(c->rcv_nxt, end))
 		return;
 	assert_true(c->early_count < RIG_EARLY_MAX);
@@ -287,6 +292,14 @@ void rig_conn_send(struct rig_conn *c, uint32_t len)
 
 	assert_true(len <= sizeof(data));
 	rig_pattern(data, len, c->tx_seed, c->tx_bytes);
+	rig_conn_send_bytes(c, data, len);
+}
+
+/**
+ * rig_conn_send_bytes() - the same with bytes of the test's own
+ */
+void rig_conn_send_bytes(struct rig_conn *c, const void *data, uint32_t len)
+{
 	rig_conn_segment(c, RIG_ACK | RIG_PSH, c->snd_nxt, data, len);
 	c->snd_nxt += len;
 	c->tx_bytes += len;

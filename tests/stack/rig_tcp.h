@@ -34,6 +34,7 @@
  * @rx_seed, @tx_seed:	streams that are expected and sent
  * @lose:	so many of the next frames with payload are lost
  * @loss:	of a hundred frames with payload, so many are lost at random
+ * @keep, @keep_max:	what comes is kept here at its place, not compared; NULL = compared
  * @group:	array of @group_size connections that frames go to; itself alone
  */
 struct rig_conn {
@@ -50,6 +51,8 @@ struct rig_conn {
 	bool auto_ack;
 	uint64_t rx_seed, tx_seed;
 	uint32_t lose, loss;
+	uint8_t *keep;
+	uint32_t keep_max;
 	struct rig_conn *group;
 	uint32_t group_size;
 
@@ -89,6 +92,7 @@ enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq
 void rig_conn_ack(struct rig_conn *c);
 uint32_t rig_conn_room(const struct rig_conn *c);
 void rig_conn_send(struct rig_conn *c, uint32_t len);
+void rig_conn_send_bytes(struct rig_conn *c, const void *data, uint32_t len);
 void rig_conn_fin(struct rig_conn *c);
 void rig_conn_upload(struct rig_conn *c, uint64_t total, uint32_t size);
 void rig_conn_resend(struct rig_conn *c);

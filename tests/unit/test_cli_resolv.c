@@ -157,7 +157,7 @@ static int end(void **state)
 	return 0;
 }
 
-/* Written in place. @age_s: it was so long ago */
+/* Written in place. @age_s: it was so long ago; below 0 it will never be */
 static void write_file(const char *path, const char *text, time_t age_s)
 {
 	struct timespec t[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = time(NULL) - age_s } };
@@ -220,7 +220,7 @@ static void a_file_that_has_not_changed_is_left_alone(void **state)
 	resolv_watch_look(f.rw);
 	assert_resolvers("127.0.0.1:5353", NULL);
 	/* The same text, written anew: somebody means it, and may not have done. */
-	write_file(f.path, "nameserver 192.0.2.1\n", 0);
+	write_file(f.path, "nameserver 192.0.2.1\n", -1000);
 	for (int i = 0; i < 2; i++) {
 		resolv_watch_look(f.rw);
 		assert_resolvers("192.0.2.1:53", NULL);
