@@ -29,9 +29,9 @@ struct tale {
 	struct policy_list list;
 	struct audit a;
 	uint64_t store[RING_BYTES / 8];
-	struct audit_record rec;
 	char name[POLICY_NAME_MAX + 1];
 	char rule[POLICY_RULE_MAX + 1];
+	struct audit_record rec;
 };
 
 static struct tale t;

@@ -80,6 +80,7 @@ static void a_text_is_cut_between_characters(void **state)
 	(void)state;
 	for (size_t room = 0; room <= all; room++) {
 		size_t n;
+		json_t *j;
 
 		memset(text, '#', sizeof(text));
 		text[0] = '"';
@@ -89,8 +90,9 @@ static void a_text_is_cut_between_characters(void **state)
 		assert_memory_equal(text + 1, whole, n);
 		assert_int_equal(text[1 + n], '#');
 		text[1 + n] = '"';
-		json_decref(json_loadb(text, n + 2, JSON_DECODE_ANY, NULL));
-		assert_non_null(json_loadb(text, n + 2, JSON_DECODE_ANY, NULL));
+		j = json_loadb(text, n + 2, JSON_DECODE_ANY, NULL);
+		assert_non_null(j);
+		json_decref(j);
 	}
 	assert_int_equal(before, all);
 }
