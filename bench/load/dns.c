@@ -331,13 +331,9 @@ static void on_accept(struct watch *w, uint32_t events)
 int cmd_dns(const struct options *o)
 {
 	struct watch udp = { .ready = on_datagram }, tcp = { .ready = on_accept };
-	union address sa = o->listen;
-	uint16_t port;
+	uint16_t port = listen_on(&o->listen, &tcp.fd, &udp.fd);
 
 	table = o;
-	udp.fd = listen_on(&sa, SOCK_DGRAM, &port);
-	sa.in4.sin_port = htons(port);
-	tcp.fd = listen_on(&sa, SOCK_STREAM, &port);
 	loop_add(&udp, EPOLLIN);
 	loop_add(&tcp, EPOLLIN);
 	printf("{\"ok\":true,\"port\":%u}\n", port);

@@ -107,7 +107,7 @@ union address {
 
 void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 bool parse_address(const char *text, union address *sa);
-int listen_on(const union address *sa, int type, uint16_t *port);
+uint16_t listen_on(const union address *sa, int *tcp, int *udp);
 int connect_to(const union address *sa, int type);
 bool connected(int fd, char *why, size_t why_len);
 bool wait_for(int fd, short events, int ms);

@@ -147,25 +147,51 @@ double cpu_seconds(void)
 	       (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
 }
 
-/*
- * listen_on() - a bound, non-blocking socket.
- *
- * @type: SOCK_STREAM (listening) or SOCK_DGRAM
- * @port: set to the port in host order
- */
-int listen_on(const union address *sa, int type, uint16_t *port)
+/* A bound, non-blocking socket; streams listen. Return: -errno if the address is taken. */
+static int bound(const union address *sa, int type)
 {
 	int fd = socket(sa->sa.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-	union address self;
-	socklen_t len = sizeof(self);
 
 	if (fd < 0 || !use_congestion(fd, type) ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    bind(fd, &sa->sa, address_len(sa)) || (type == SOCK_STREAM && listen(fd, 1024)) ||
-	    getsockname(fd, &self.sa, &len))
-		die("listen: %s", strerror(errno));
-	*port = ntohs(self.in4.sin_port);
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
+		die("socket: %s", strerror(errno));
+	if (bind(fd, &sa->sa, address_len(sa)) || (type == SOCK_STREAM && listen(fd, 1024))) {
+		int err = -errno;
+
+		if (err != -EADDRINUSE)
+			die("listen: %s", strerror(-err));
+		close(fd);
+		return err;
+	}
 	return fd;
+}
+
+/*
+ * listen_on() - a port for TCP and UDP, bound and non-blocking.
+ *
+ * @sa: where; port 0 is any that both have free
+ *
+ * Returns the port, in host order.
+ */
+uint16_t listen_on(const union address *sa, int *tcp, int *udp)
+{
+	for (int tries = 0; tries < 100; tries++) {
+		union address both = *sa;
+		socklen_t len = sizeof(both);
+
+		*tcp = bound(sa, SOCK_STREAM);
+		if (*tcp < 0)
+			break;
+		if (getsockname(*tcp, &both.sa, &len))
+			die("listen: %s", strerror(errno));
+		*udp = bound(&both, SOCK_DGRAM);
+		if (*udp >= 0)
+			return ntohs(both.in4.sin_port);
+		close(*tcp);
+		if (sa->in4.sin_port)
+			break;
+	}
+	die("listen: %s", strerror(EADDRINUSE));
 }
 
 /* connect_to() - begin to connect; the socket becomes writable when it is decided. */

@@ -526,13 +526,9 @@ static void write_port_file(const char *path, uint16_t port)
 int cmd_serve(const struct options *o)
 {
 	struct watch tcp = { .ready = on_accept }, udp = { .ready = on_datagram };
-	union address sa = o->listen;
+	uint16_t port = listen_on(&o->listen, &tcp.fd, &udp.fd);
 	int room = 4 << 20;
-	uint16_t port;
 
-	tcp.fd = listen_on(&sa, SOCK_STREAM, &port);
-	sa.in4.sin_port = htons(port);
-	udp.fd = listen_on(&sa, SOCK_DGRAM, &port);
 	udp_fd = udp.fd;
 	/* As much as the kernel grants: what overflows here is no loss of the network's. */
 	(void)setsockopt(udp.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
