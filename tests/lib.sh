@@ -67,3 +67,17 @@ wait_for() {
 		sleep 0.05
 	done
 }
+
+# still SOCKET: a second in which no payload passes through the sluice whose --control
+# that is; it has moved some before.
+still() {
+	_moved=$(payload "$1")
+	sleep 1
+	[ "${_moved:-none}" = "$(payload "$1")" ]
+}
+
+# All payload of TCP that has passed, both ways; nothing if none has, or nobody answers.
+payload() {
+	"$B/sluice" ctl --control "$1" metrics prometheus |
+		awk '/^sluice_net_tcp_[rt]x_payload_total/ { n += $NF } END { if (n) printf "%.0f\n", n }'
+}

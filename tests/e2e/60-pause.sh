@@ -39,17 +39,9 @@ resumed_or_gone() {
 	grep -q resumed "$events" || ! kill -0 "$vm_pid"
 }
 
-# All payload that has passed, both ways.
-payload() {
-	"$B/sluice" ctl --control "$W/ctl" metrics prometheus |
-		awk '/^sluice_net_tcp_[rt]x_payload_total/ { n += $NF } END { if (n) printf "%.0f\n", n }'
-}
-
-# A second in which no payload passes: every buffer on the way is full. Or it is too late.
+# Is every buffer on the way full? Or is it too late?
 full_or_over() {
-	_before=$(payload)
-	sleep 1
-	[ "${_before:-none}" = "$(payload)" ] || resumed_or_gone
+	still "$W/ctl" || resumed_or_gone
 }
 
 # The worker's share of a CPU, in hundredths of a percent; false if the pause is over.

@@ -7,7 +7,7 @@
 
 need_guest life
 server
-back_end --max-conns 2048 --max-conn-rate 0
+back_end --max-conns 2048 --max-conn-rate 0 --control "$W/ctl"
 
 fds() {
 	find "/proc/$SL/fd" -mindepth 1 2>/dev/null | wc -l
@@ -36,10 +36,16 @@ t round-trips \$load rr $TO --count 2000 --size 100
 check descriptors-back-to-base "$(fds) of $base" soon fds_are "$base"
 
 # One flow whose reader rests, with data under way: no event, so no work (H34).
-"$B/nsguest" --socket "$S" -- sh -c "
-	$LOAD hold $TO --dir down --size 64m --pause-read 3 >/dev/null & sleep 1
-	cat /proc/$SL/task/*/schedstat >$W/a; sleep 1; cat /proc/$SL/task/*/schedstat >$W/b
-	kill \$!" 2>"$W/err"
+setsid "$B/nsguest" --socket "$S" -- "$LOAD" hold --to "10.0.2.2:$PORT" --dir down --size 64m \
+	--pause-read 60 >"$W/hold" 2>"$W/err" &
+rests=$!
+soon grep -q paused "$W/hold"
+soon still "$W/ctl"
+cat "/proc/$SL/task"/*/schedstat >"$W/a"
+sleep 1
+cat "/proc/$SL/task"/*/schedstat >"$W/b"
+kill -KILL "-$rests"
+wait "$rests" 2>/dev/null
 idle_us=$(paste -d ' ' "$W/a" "$W/b" | awk '{d += $4 - $1} END {printf "%d", d / 1000}')
 check idle-back-end-rests "it ran $idle_us us of an idle second" test "$idle_us" -lt 20000
 
