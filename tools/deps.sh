@@ -22,7 +22,7 @@ packages() {
 	build) echo gcc clang libclang-rt-14-dev make git libc6-dev libcmocka-dev liburing-dev \
 		libjansson-dev libseccomp-dev systemtap-sdt-dev python3 ;;
 	lint) echo cppcheck clang-tidy clang-format shellcheck pyflakes3 ;;
-	guest) echo iproute2 kmod curl qemu-system-x86 seabios busybox-static acpica-tools cpio \
+	guest) echo iproute2 kmod curl bind9-dnsutils qemu-system-x86 seabios busybox-static acpica-tools cpio \
 		zstd xz-utils nginx-light ;;
 	docs) echo mandoc ;;
 	bench) echo python3 gnuplot-nox passt slirp4netns qemu-system-x86 valgrind ;;
