@@ -38,6 +38,7 @@ ARENA    := $(call src_of,arena)
 TCPSTACK := $(call src_of,tcpstack)
 VIRTIO   := $(call src_of,virtio)
 VMM      := $(call src_of,src/vmm)
+SIGHT    := $(call src_of,src/sight)
 CONTROL  := $(call src_of,src/control)
 CLI      := $(call src_of,src/cli) $(wildcard src/main.c)
 
@@ -46,6 +47,7 @@ LIB_ARENA    := $(B)/libarena.a
 LIB_TCPSTACK := $(B)/libtcpstack.a
 LIB_VIRTIO   := $(B)/libvirtio.a
 LIB_VMM      := $(B)/libvmm.a
+LIB_SIGHT    := $(B)/libsight.a
 LIB_CONTROL  := $(B)/libcontrol.a
 LIB_CLI      := $(B)/libcli.a
 
@@ -58,6 +60,7 @@ $(LIB_ARENA): $(call obj_of,$(ARENA))
 $(LIB_TCPSTACK): $(call obj_of,$(TCPSTACK))
 $(LIB_VIRTIO): $(call obj_of,$(VIRTIO))
 $(LIB_VMM): $(call obj_of,$(VMM))
+$(LIB_SIGHT): $(call obj_of,$(SIGHT))
 $(LIB_CONTROL): $(call obj_of,$(CONTROL))
 $(LIB_CLI): $(call obj_of,$(filter src/cli/%,$(CLI)))
 
@@ -82,8 +85,8 @@ SLUICE := $(B)/sluice
 VERSION := 0.1.0
 $(B)/src/cli/version.o: ALL_CPPFLAGS += -DSLUICE_VERSION='"$(VERSION)"'
 
-$(SLUICE): $(call obj_of,$(CLI)) $(LIB_CONTROL) $(LIB_VMM) $(LIB_VIRTIO) $(LIB_TCPSTACK) \
-		$(LIB_ARENA) $(LIB_BASE)
+$(SLUICE): $(call obj_of,$(CLI)) $(LIB_CONTROL) $(LIB_SIGHT) $(LIB_VMM) $(LIB_VIRTIO) \
+		$(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_BASE)
 	$(call link,$^,$(LDLIBS) -ljansson)
 
 # --- tests ----------------------------------------------------------------
@@ -97,7 +100,8 @@ libs_arena    := $(LIB_ARENA) $(LIB_BASE)
 libs_tcpstack := $(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_BASE)
 libs_virtio   := $(LIB_VIRTIO) $(libs_tcpstack)
 libs_vmm      := $(LIB_VMM) $(libs_virtio)
-libs_control  := $(LIB_CONTROL) $(libs_vmm)
+libs_sight    := $(LIB_SIGHT) $(libs_virtio)
+libs_control  := $(LIB_CONTROL) $(LIB_SIGHT) $(libs_vmm)
 libs_cli      := $(LIB_CLI) $(libs_control)
 libs_for = $(libs_$(firstword $(subst _, ,$(patsubst $(B)/tests/unit/test_%,%,$(1)))))
 
@@ -244,7 +248,7 @@ tsan:			## the threaded tests under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan CC=clang SAN=thread tsan-tests
 
 .PHONY: tsan-tests
-tsan-tests: $(filter %_worker %_spsc,$(UNIT_BIN))
+tsan-tests: $(filter %_worker %_spsc %_sight_audit,$(UNIT_BIN))
 	$(Q)tests/run $^
 
 # New inputs are kept in $(B)/fuzz/corpus; one that shows a fault belongs, made small

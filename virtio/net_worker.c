@@ -26,7 +26,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -37,6 +36,7 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/rng.h"
+#include "src/base/thread.h"
 #include "tcpstack/loop.h"
 #include "virtio/test_spin.h"
 
@@ -174,22 +174,10 @@ static void wait_for(sem_t *sem)
 		BUG_ON(errno != EINTR);
 }
 
-/*
- * Start the thread with signals blocked in it: they are main's. A fault's are
- * not: blocked, it would kill the program past any handler.
- */
 static int start_thread(struct net_worker *w)
 {
-	static const int faults[] = { SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGSYS };
-	sigset_t all, old;
-	int err;
+	int err = thread_start(&w->thread, thread_main, w);
 
-	sigfillset(&all);
-	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
-		sigdelset(&all, faults[i]);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&w->thread, NULL, thread_main, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)
 		return err;
 	wait_for(&w->ready);

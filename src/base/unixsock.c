@@ -67,16 +67,20 @@ int unix_listen(const char *path, mode_t mode, int backlog)
 }
 
 /**
- * unix_connect() - a blocking stream socket connected to @path, or -errno
+ * unix_connect() - a stream socket connected to @path
+ * @flags:	SOCK_NONBLOCK, or 0 = it waits, in the connect as well
+ *
+ * Return: the descriptor; -EAGAIN when it would have to wait for the listener; or
+ * -errno
  */
-int unix_connect(const char *path)
+int unix_connect(const char *path, int flags)
 {
 	struct sockaddr_un sa;
 	int err = address(path, &sa), fd;
 
 	if (err < 0)
 		return err;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		return -errno;
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {

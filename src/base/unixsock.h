@@ -8,6 +8,6 @@
 
 /* unixsock.c */
 int unix_listen(const char *path, mode_t mode, int backlog);
-int unix_connect(const char *path);
+int unix_connect(const char *path, int flags);
 
 #endif

@@ -31,7 +31,7 @@ int ctl_link_open(struct ctl_link **out, const char *path)
 
 	if (!l)
 		return -ENOMEM;
-	fd = unix_connect(path);
+	fd = unix_connect(path, 0);
 	if (fd < 0) {
 		free(l);
 		return fd;

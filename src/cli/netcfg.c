@@ -134,6 +134,7 @@ static int serve_names(struct net_worker *w, const struct run_options *o, char *
 
 /**
  * netcfg_worker() - check the network's options and start its worker
+ * @sight:	out: what looks on, zeroed before; sight_close() when the worker is gone
  * @worker:	out: the caller's, to be freed with net_worker_free()
  * @net:	out: the device that belongs to it
  * @why:	on failure, one line
@@ -142,8 +143,8 @@ static int serve_names(struct net_worker *w, const struct run_options *o, char *
  *
  * Return: 0 or -errno
  */
-int netcfg_worker(const struct run_options *o, struct net_worker **worker, struct vnet_config *net,
-		  char *why, size_t why_len)
+int netcfg_worker(const struct run_options *o, struct sight *sight, struct net_worker **worker,
+		  struct vnet_config *net, char *why, size_t why_len)
 {
 	struct net_worker_config wc = { .stack = o->stack };
 	int err;
@@ -157,6 +158,11 @@ int netcfg_worker(const struct run_options *o, struct net_worker **worker, struc
 		err = check_congestion(wc.stack.congestion, why, why_len);
 	if (err < 0)
 		return err;
+	if (o->audit || o->control)
+		err = sight_open(sight, o->audit, why, why_len);
+	if (err < 0)
+		return err;
+	wc.stack.audit = sight_audit(sight);
 	raise_fd_limit(&wc.stack);
 	wc.net.mtu = wc.stack.mtu;
 	memcpy(wc.net.mac, wc.stack.guest_mac, sizeof(wc.net.mac));

@@ -7,11 +7,12 @@
 
 #include "src/cli/options.h"
 #include "src/cli/resolv.h"
+#include "src/sight/sight.h"
 #include "virtio/net_worker.h"
 
 /* netcfg.c */
-int netcfg_worker(const struct run_options *o, struct net_worker **worker, struct vnet_config *net,
-		  char *why, size_t why_len);
+int netcfg_worker(const struct run_options *o, struct sight *sight, struct net_worker **worker,
+		  struct vnet_config *net, char *why, size_t why_len);
 int netcfg_follow(const struct run_options *o, struct net_worker *w, struct io_loop *loop,
 		  struct resolv_watch **out, char *why, size_t why_len);
 int netcfg_publish(struct net_worker *w, const struct forward_spec *spec, bool print, char *why,

@@ -110,6 +110,10 @@ const struct option_def option_table[] = {
 	{ "gateway-ports", "LIST", "policy.gateway_ports",
 	  "ports of the host's 127.0.0.1 that the gateway's address reaches, as 80,8000-8100", BOTH,
 	  OPT_GATEWAY_PORTS, FIELD(policy), 0, 0, NULL },
+	{ "audit", "FILE|unix:PATH", "policy.audit",
+	  "a line of JSON for each decision and each flow's end, appended to FILE or sent to a "
+	  "socket",
+	  BOTH, OPT_STRING, FIELD(audit), 0, 0, NULL },
 	{ .commands = BOTH, .help = "Limits and sockets" },
 	{ "max-conns", "N", "net.max_conns", "TCP connections at one time", BOTH, OPT_U32,
 	  FIELD(stack.max_tcp), 1, LIMIT_FLOWS_MAX, NULL },

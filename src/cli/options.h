@@ -51,6 +51,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @socket:		of vhost-user: where the front-end connects
  * @once:		of vhost-user: end with the first front-end
  * @config_strings:	what a configuration file's strings lie in; see config.h
+ * @audit:		where decisions are told, NULL = nowhere
  * @control:		where the control socket listens, NULL = there is none
  * @env, @nenv:		NAME=VALUE for the command
  * @command:		NULL-terminated, NULL = a shell on the console
@@ -79,6 +80,7 @@ struct run_options {
 	bool help;
 	const char *socket;
 	bool once;
+	const char *audit;
 	const char *control;
 	struct json_t *config_strings;
 	const char *env[RUN_ENV_MAX];

@@ -50,6 +50,7 @@ struct session {
 	const struct run_options *o;
 	struct vm *vm;
 	struct net_worker *worker;
+	struct sight sight;
 	struct net_dev *net;
 	struct vrng *rng;
 	struct vcon *con;
@@ -118,6 +119,8 @@ static bool on_signal(void *ctx, int signo)
 {
 	struct session *s = ctx;
 
+	if (signo == SIGHUP && sight_reopen(&s->sight) != -ENOENT)
+		return true;
 	return s->chan && cmdchan_signal(s->chan, signo);
 }
 
@@ -202,7 +205,7 @@ static int add_net(struct session *s)
 
 	if (!s->o->net)
 		return 0;
-	err = netcfg_worker(s->o, &s->worker, &net, s->why, sizeof(s->why));
+	err = netcfg_worker(s->o, &s->sight, &s->worker, &net, s->why, sizeof(s->why));
 	if (err < 0)
 		return err;
 	err = netcfg_follow(s->o, s->worker, vm_loop(s->vm), &s->resolv, s->why, sizeof(s->why));
@@ -290,6 +293,7 @@ static int add_control(struct session *s)
 		.start_ns = s->stats.start_ns,
 		.loop = vm_loop(s->vm),
 		.worker = s->worker,
+		.sight = &s->sight,
 		.policy = &s->o->policy,
 		.queue = queue_counters,
 		.shutdown = on_shutdown,
@@ -394,6 +398,7 @@ static void take_down(struct session *s, bool ran)
 		net_dev_free(s->net);
 	if (s->worker)
 		net_worker_free(s->worker);
+	sight_close(&s->sight);
 	if (s->rng)
 		vrng_free(s->rng);
 	if (s->con)

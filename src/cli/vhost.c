@@ -37,6 +37,7 @@ struct server {
 	const struct run_options *o;
 	struct io_loop *loop;
 	struct net_worker *worker;
+	struct sight sight;
 	struct vnet_config net;
 	struct vhost_session *session;
 	struct control *control;
@@ -153,7 +154,7 @@ static void on_signal(void *ctx, uint32_t events)
 		return;
 	if (si.ssi_signo == SIGUSR1)
 		write_stats(s);
-	else
+	else if (si.ssi_signo != SIGHUP || sight_reopen(&s->sight) == -ENOENT)
 		io_loop_stop(s->loop);
 }
 
@@ -173,6 +174,7 @@ static int watch_signals(struct server *s)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -202,6 +204,7 @@ static int add_control(struct server *s, char *why, size_t why_len)
 		.start_ns = s->start_ns,
 		.loop = s->loop,
 		.worker = s->worker,
+		.sight = &s->sight,
 		.policy = &s->o->policy,
 		.queue = queue_counters,
 		.shutdown = on_shutdown,
@@ -232,7 +235,7 @@ static int start(struct server *s, char *why, size_t why_len)
 		snprintf(why, why_len, "main loop: %s", strerror(-ret));
 		return ret;
 	}
-	ret = netcfg_worker(s->o, &s->worker, &s->net, why, why_len);
+	ret = netcfg_worker(s->o, &s->sight, &s->worker, &s->net, why, why_len);
 	if (ret == 0)
 		ret = netcfg_follow(s->o, s->worker, s->loop, &s->resolv, why, why_len);
 	if (ret == 0)
@@ -259,6 +262,7 @@ static void stop(struct server *s)
 			alloc_report(s->o->alloc_report, s->worker, NULL);
 		net_worker_free(s->worker);
 	}
+	sight_close(&s->sight);
 	if (s->stats && s->stats != stderr)
 		fclose(s->stats);
 	if (s->listener >= 0) {

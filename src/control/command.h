@@ -95,6 +95,7 @@ extern const struct ctl_command ctl_metrics_commands[];
 extern const struct ctl_command ctl_limits_commands[];
 extern const struct ctl_command ctl_rule_commands[];
 extern const struct ctl_command ctl_forward_commands[];
+extern const struct ctl_command ctl_audit_commands[];
 extern const struct ctl_command ctl_dns_commands[];
 
 #endif

@@ -11,7 +11,7 @@
 /* In the order in which help shows them. */
 static const struct ctl_command *const groups[] = {
 	ctl_status_commands,  ctl_flows_commands, ctl_metrics_commands, ctl_limits_commands,
-	ctl_forward_commands, ctl_rule_commands,  ctl_dns_commands,
+	ctl_forward_commands, ctl_rule_commands,  ctl_dns_commands,	ctl_audit_commands,
 };
 
 /**

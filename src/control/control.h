@@ -21,6 +21,7 @@
 struct io_loop;
 struct net_worker;
 struct policy_list;
+struct sight;
 struct vq_counters;
 struct control;
 
@@ -46,6 +47,7 @@ struct control;
  * @loop:	of the main thread
  * @worker:	NULL = the guest has no network
  * @queue:	counters of queue @q (enum vnet_queue), or NULL; may be NULL itself
+ * @sight:	what looks on, or NULL
  * @policy:	what the worker was started with; copied. NULL = no rules
  * @shutdown:	end the program in an orderly way
  * @ctx:	handed to both
@@ -58,6 +60,7 @@ struct control_config {
 	uint64_t start_ns;
 	struct io_loop *loop;
 	struct net_worker *worker;
+	struct sight *sight;
 	const struct policy_list *policy;
 	const struct vq_counters *(*queue)(void *ctx, unsigned int q);
 	void (*shutdown)(void *ctx);

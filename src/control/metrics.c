@@ -13,6 +13,8 @@
 
 #include "src/base/clock.h"
 #include "src/control/priv.h"
+#include "src/sight/audit_log.h"
+#include "src/sight/sight.h"
 #include "virtio/net_worker.h"
 #include "virtio/queue.h"
 
@@ -177,6 +179,24 @@ static void walk_control(struct control *c, const struct metric_sink *s)
 	     NULL, n->slow);
 }
 
+/* Zero where there is no audit, so that a dashboard need not know. */
+static void walk_audit(const struct sight *sight, const struct metric_sink *s)
+{
+	struct audit_log_status a = { .where = "" };
+
+	if (sight && sight->audit)
+		audit_log_status(sight->audit, &a);
+	emit(s, "audit", "lines", false, "lines of the audit written", NULL, NULL, a.lines);
+	emit(s, "audit", "bytes", false, "bytes of them", NULL, NULL, a.bytes);
+	emit(s, "audit", "lost", false, "records that found no room", NULL, NULL, a.lost);
+	emit(s, "audit", "withheld", false, "denials beyond what is told in a second", NULL, NULL,
+	     a.withheld);
+	emit(s, "audit", "failures", false, "writes and connects that failed", NULL, NULL,
+	     a.failures);
+	emit(s, "audit", "waiting_bytes", true, "bytes that wait to be written", NULL, NULL,
+	     a.waiting);
+}
+
 /**
  * metrics_walk() - every figure to @s; those of one name come one after the other
  *
@@ -189,6 +209,7 @@ void metrics_walk(struct control *c, const struct metric_sink *s)
 	emit(s, "process", "uptime_ms", true, "milliseconds since the start", NULL, NULL,
 	     (clock_now_ns() - cfg->start_ns) / NS_PER_MS);
 	walk_control(c, s);
+	walk_audit(cfg->sight, s);
 	if (!cfg->worker)
 		return;
 	walk_stack(net_worker_stack_counters(cfg->worker), s);

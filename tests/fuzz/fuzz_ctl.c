@@ -267,7 +267,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct control *c = begin();
 	uint64_t answers;
 
-	cl.fd = unix_connect(path);
+	cl.fd = unix_connect(path, 0);
 	FUZZ_CHECK(cl.fd >= 0, "%s", strerror(-cl.fd));
 	talk(&cl);
 	answers = check_answers(&cl);

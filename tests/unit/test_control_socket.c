@@ -58,7 +58,7 @@ static void end(struct server *s)
 
 static int client(const struct server *s)
 {
-	int fd = unix_connect(s->path);
+	int fd = unix_connect(s->path, 0);
 
 	assert_true(fd >= 0);
 	return fd;
