@@ -35,14 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* pattern.c: the bytes that are sent and compared */
-
-/* A prime near 1 MiB: no whole number of segments or pages shifts it onto itself. */
-#define PATTERN_PERIOD 1048573U
-
-void pattern_init(void);
-const uint8_t *pattern_at(uint64_t seed, uint64_t off);
-bool pattern_check(uint64_t seed, uint64_t off, const void *p, size_t len, uint64_t *bad);
+#include "pattern.h"
 
 /* Pattern bytes of a unit of PUSH, and with the byte before them. */
 #define PUSH_UNIT   1048576U

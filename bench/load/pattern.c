@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "load.h"
+#include "pattern.h"
 
 /* Twice over, so that every place has a whole period after it in one piece. */
 static uint8_t table[2 * PATTERN_PERIOD];

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/load/load.h"
+#include "bench/load/pattern.h"
 #include "bench/ringpump/ringpump.h"
 
 #define CHUNK (256 * 1024)

@@ -18,7 +18,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "bench/load/load.h"
+#include "bench/load/pattern.h"
 #include "bench/ringpump/ringpump.h"
 #include "src/base/base.h"
 #include "src/base/bytes.h"
