@@ -451,6 +451,7 @@ uint32_t bulk_drop_frames(struct bulk *b, struct bulk_queue *q)
 		if (!lost)
 			continue;
 		bytes_sub(b, q, seg->len - seg->done);
+		counter_add(&b->st->n.returned_frames, !seg->buf);
 		pending_free(b, q, seg);
 	}
 	return before - q->bytes;

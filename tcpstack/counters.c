@@ -64,6 +64,8 @@ const struct stack_counter_def stack_counter_table[] = {
 	C(cycles, "cycles of the stack"),
 	C(trims, "times that idle memory was given back"),
 	G(parked_bytes, "bytes of the guest that wait for a host socket"),
+	G(held_frames, "frames of the guest that hold such bytes in its ring"),
+	C(returned_frames, "such frames given back unsent when the driver left"),
 	C(bulk_copy_bytes, "TCP payload bytes sent by copying"),
 	C(bulk_splice_bytes, "TCP payload bytes sent by splice"),
 	C(bulk_zerocopy_bytes, "TCP payload bytes sent by MSG_ZEROCOPY"),

@@ -174,8 +174,10 @@ struct stack_counters {
 	struct counter policy_monitored; /* denials that the profile monitored let pass */
 	struct counter syscalls;	 /* of the stack itself */
 	struct counter cycles;
-	struct counter trims;	     /* times that idle memory was given back */
-	struct counter parked_bytes; /* gauge: guest payload held back */
+	struct counter trims;		/* times that idle memory was given back */
+	struct counter parked_bytes;	/* gauge: guest payload held back */
+	struct counter held_frames;	/* gauge: of the guest's frames, those it lies in */
+	struct counter returned_frames; /* ... that went back unsent with the driver */
 	struct counter bulk_copy_bytes, bulk_splice_bytes, bulk_zerocopy_bytes, bulk_uring_bytes;
 	struct counter bulk_small, bulk_bound, bulk_late, bulk_crowd; /* batches copied: why */
 	struct counter bulk_elsewhere;			  /* flows whose peer cannot be watched */

@@ -479,6 +479,7 @@ void tcp_run(struct stack *st)
 		serve(t, container_of(n, struct tcp_flow, dirty));
 	bulk_wake(&t->bulk);
 	counter_set(&st->n.parked_bytes, t->bulk.bytes);
+	counter_set(&st->n.held_frames, t->bulk.frames);
 }
 
 /**
