@@ -176,7 +176,7 @@ $(RINGPUMP): $(call obj_of,$(call src_of,bench/ringpump) $(call src_of,bench/fro
 	$(call link,$^,)
 $(OFFHOST): $(call obj_of,$(call src_of,bench/offhost))
 	$(call link,$^,)
-$(B)/tests/stack/test_tcp_zerocopy: | $(OFFHOST)
+$(B)/tests/stack/test_tcp_zerocopy $(B)/tests/stack/test_splice: | $(OFFHOST)
 
 # A server that is so many milliseconds away.
 DISTANCE := $(B)/distance

@@ -218,4 +218,10 @@ void rig_reset_close(int fd);
 void rig_pattern(void *buf, size_t len, uint64_t seed, uint64_t pos);
 void rig_pattern_check(const void *buf, size_t len, uint64_t seed, uint64_t pos);
 
+/* rig_far.c: a second host; 10.99.0.2, of bench/offhost */
+#define RIG_FAR_ADDR 0x0a630002U
+bool rig_is_near(void);
+int rig_listen_far(uint16_t *port);
+int rig_part(const char *what, const char *link, const char *arg);
+
 #endif
