@@ -57,6 +57,9 @@
 #define LIMIT_AUDIT_RING_BYTES (1U << 20)
 #define LIMIT_AUDIT_DENIALS    1000ULL
 
+/* Copies of frames for a capture: bytes of the ring, 12,000 frames of the default length. */
+#define LIMIT_CAPTURE_RING_BYTES (4U << 20)
+
 /* --- frames to the guest ------------------------------------------------- */
 
 /* Arena slots for frames that we originate: bytes of each (header included), how many. */

@@ -122,7 +122,7 @@ static bool try_send(struct stack *st, struct out_slot *slot)
 		stack_drop(st, DROP_RX_TOO_BIG);
 	} else {
 		iov_write(frame.iov, frame.iovcnt, 0, slot->data, slot->len);
-		st->port->rx_commit(st->port_ctx, &frame, slot->len, &slot->off);
+		stack_rx_commit(st, &frame, slot->len, &slot->off);
 		counter_inc(&st->n.rx_frames);
 		counter_add(&st->n.rx_bytes, slot->len);
 	}

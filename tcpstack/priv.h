@@ -15,6 +15,7 @@
 #include "src/base/log.h"
 #include "src/base/probe.h"
 #include "tcpstack/audit.h"
+#include "tcpstack/capture.h"
 #include "tcpstack/flow.h"
 #include "tcpstack/frame.h"
 #include "tcpstack/icmp.h"
@@ -93,6 +94,7 @@ struct stack {
 	struct names *names;
 	struct policy *policy; /* never NULL */
 	struct verdict verdict;
+	struct capture *capture; /* NULL = nobody wants copies of frames */
 	struct forwards *forwards;
 
 	/* out.c */
@@ -157,6 +159,15 @@ static inline bool stack_is_dns(const struct stack *st, const struct endpoint *d
 	return ipaddr_equal(&dst->addr, &st->cfg.dns6);
 }
 
+/* A frame to the guest is complete: the only way to the port's rx_commit(). */
+static inline void stack_rx_commit(struct stack *st, struct rx_frame *frame, uint32_t len,
+				   const struct offload *off)
+{
+	if (unlikely(st->capture))
+		capture_rx(st, frame, len);
+	st->port->rx_commit(st->port_ctx, frame, len, off);
+}
+
 static inline void stack_drop(struct stack *st, enum drop_reason reason)
 {
 	probe_drop(reason);
@@ -203,6 +214,9 @@ void tcp_run(struct stack *st);
 void tcp_port_changed(struct stack *st, bool up);
 void tcp_rx_refilled(struct stack *st);
 void tcp_dump(const struct stack *st, FILE *out);
+
+/* snapshot.c */
+struct flow_table *stack_flow_table(const struct stack *st, enum flow_proto proto);
 
 /* tcp_snap.c */
 struct flow_snap;

@@ -73,9 +73,12 @@ static void snap_dgram(const struct stack *st, const struct flow *f, struct flow
 					       : STALL_NO_BUFFERS;
 }
 
-static const struct flow_table *table(const struct stack *st, uint32_t proto)
+/**
+ * stack_flow_table() - the flows of @proto; the stack's thread
+ */
+struct flow_table *stack_flow_table(const struct stack *st, enum flow_proto proto)
 {
-	switch ((enum flow_proto)proto) {
+	switch (proto) {
 	case FLOW_TCP:
 		return &st->tcp->flows;
 	case FLOW_UDP:
@@ -106,11 +109,11 @@ uint32_t stack_snap_flows(const struct stack *st, struct flow_cursor *at, struct
 		const struct flow *f;
 
 		while (at->proto < FLOW_PROTOS &&
-		       at->index >= flow_table_touched(table(st, at->proto)))
+		       at->index >= flow_table_touched(stack_flow_table(st, at->proto)))
 			*at = (struct flow_cursor){ .proto = at->proto + 1 };
 		if (at->proto >= FLOW_PROTOS)
 			break;
-		t = table(st, at->proto);
+		t = stack_flow_table(st, at->proto);
 		f = flow_at(t, at->index++);
 		if (!f->live)
 			continue;

@@ -386,6 +386,8 @@ enum tx_verdict stack_input(struct stack *st, const struct tx_frame *frame)
 
 	counter_inc(&st->n.tx_frames);
 	counter_add(&st->n.tx_bytes, frame->len);
+	if (unlikely(st->capture))
+		capture_tx(st, frame);
 	lost = to_be_resent(st);
 	verdict = eth_input(st, frame);
 	if (unlikely(lost != to_be_resent(st)))

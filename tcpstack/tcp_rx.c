@@ -198,7 +198,7 @@ static void commit_frame(struct tcp *t, struct tcp_flow *fl, struct rx_frame *fr
 		put_be16(th + 16, csum_fold(sum));
 	}
 	iov_write(fr->iov, fr->iovcnt, 0, hdr, l3_len + TCP_HLEN);
-	st->port->rx_commit(st->port_ctx, fr, l3_len + TCP_HLEN + len, &off);
+	stack_rx_commit(st, fr, l3_len + TCP_HLEN + len, &off);
 	counter_inc(&st->n.rx_frames);
 	counter_add(&st->n.rx_bytes, l3_len + TCP_HLEN + len);
 }

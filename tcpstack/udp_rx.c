@@ -125,7 +125,7 @@ static void commit(struct stack *st, const struct flow *f, uint32_t i, uint32_t 
 	iov_write(frame->iov, frame->iovcnt, 0, headers, b->hlen);
 	counter_inc(&st->n.rx_frames);
 	counter_add(&st->n.rx_bytes, b->hlen + len);
-	st->port->rx_commit(st->port_ctx, frame, b->hlen + len, &off);
+	stack_rx_commit(st, frame, b->hlen + len, &off);
 }
 
 /* Make message @i whole in its stage buffer. */
