@@ -36,6 +36,7 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/rng.h"
+#include "src/base/sem.h"
 #include "src/base/thread.h"
 #include "tcpstack/loop.h"
 #include "virtio/test_spin.h"
@@ -62,6 +63,7 @@ struct net_worker {
 	struct loop *lp;
 	struct vnet *v;
 	pthread_t thread;
+	bool started;
 	int wake_fd;
 	bool stop;
 	struct kick kicks[VNET_QUEUES];
@@ -168,21 +170,23 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-static void wait_for(sem_t *sem)
-{
-	while (sem_wait(sem))
-		BUG_ON(errno != EINTR);
-}
-
-static int start_thread(struct net_worker *w)
+/**
+ * net_worker_start() - make the thread of a worker that was made for later
+ *
+ * Signals are blocked in it: they are main's. A fault's are not: blocked, it would
+ * kill the program past any handler. The owner, once.
+ * Return: 0; -errno of the thread's birth, or what thread_init() said
+ */
+int net_worker_start(struct net_worker *w)
 {
 	int err = thread_start(&w->thread, thread_main, w);
 
 	if (err)
 		return err;
-	wait_for(&w->ready);
+	sem_wait_for(&w->ready);
 	if (w->init_err)
 		pthread_join(w->thread, NULL);
+	w->started = !w->init_err;
 	return w->init_err;
 }
 
@@ -202,7 +206,7 @@ static void dismantle(struct net_worker *w)
 }
 
 /**
- * net_worker_new() - a worker that runs, with no driver attached
+ * net_worker_new() - a worker that runs, unless for later, with no driver attached
  * @cfg:	copied, but for @cfg->thread_ctx, which thread_init() sees
  *
  * Any thread; it becomes the owner. The worker's thread blocks all signals.
@@ -238,7 +242,8 @@ int net_worker_new(struct net_worker **out, const struct net_worker_config *cfg)
 	err = vnet_new(&w->v, &cfg->net, w->st);
 	if (err)
 		goto fail;
-	err = start_thread(w);
+	if (!cfg->later)
+		err = net_worker_start(w);
 	if (err)
 		goto fail;
 	*out = w;
@@ -254,13 +259,15 @@ static int call(struct net_worker *w, worker_fn fn, void *ctx)
 {
 	int result;
 
+	if (!w->started)
+		return fn(w, ctx);
 	BUG_ON(pthread_equal(pthread_self(), w->thread));
 	pthread_mutex_lock(&w->call_lock);
 	w->call_fn = fn;
 	w->call_ctx = ctx;
 	atomic_store_explicit(&w->posted, true, memory_order_release);
 	BUG_ON(eventfd_write(w->wake_fd, 1));
-	wait_for(&w->done);
+	sem_wait_for(&w->done);
 	result = w->call_result;
 	pthread_mutex_unlock(&w->call_lock);
 	return result;
@@ -410,7 +417,8 @@ void net_worker_free(struct net_worker *w)
 	if (!w)
 		return;
 	call(w, do_stop, NULL);
-	pthread_join(w->thread, NULL);
+	if (w->started)
+		pthread_join(w->thread, NULL);
 	dismantle(w);
 }
 
@@ -426,7 +434,7 @@ const struct net_worker_counters *net_worker_counters(const struct net_worker *w
 	struct timespec ts;
 	clockid_t clock;
 
-	if (!pthread_getcpuclockid(w->thread, &clock) && !clock_gettime(clock, &ts))
+	if (w->started && !pthread_getcpuclockid(w->thread, &clock) && !clock_gettime(clock, &ts))
 		counter_set(&self->n.cpu_ns, (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec);
 	return &w->n;
 }

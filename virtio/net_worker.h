@@ -19,6 +19,8 @@ struct net_worker;
 struct net_worker_config {
 	struct vnet_config net;
 	struct stack_config stack;
+	/* The thread is made by net_worker_start(); until then the caller is the worker. */
+	bool later;
 	/* Runs on the new thread before its first cycle (seccomp, affinity); may be NULL. */
 	int (*thread_init)(void *ctx);
 	void *thread_ctx;
@@ -36,6 +38,7 @@ struct net_worker_counters {
 
 /* net_worker.c */
 int net_worker_new(struct net_worker **out, const struct net_worker_config *cfg);
+int net_worker_start(struct net_worker *w);
 void net_worker_free(struct net_worker *w);
 int net_worker_attach(struct net_worker *w, const struct vnet_start *start,
 		      const int kick_fd[VNET_QUEUES]);

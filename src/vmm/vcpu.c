@@ -10,6 +10,9 @@
  * immediate_exit in the shared page, then sends the signal. A thread outside of
  * KVM_RUN sees the one or the other before the guest runs again; a thread inside
  * is interrupted by the signal. Neither flag is ever cleared.
+ *
+ * A thread sets itself up, says so, and waits at a gate: the guest runs when all
+ * vCPUs' threads are set up and the main thread has given up what it can.
  */
 #include "src/vmm/vcpu.h"
 
@@ -25,6 +28,7 @@
 #include "src/base/alloc_count.h"
 #include "src/base/base.h"
 #include "src/base/log.h"
+#include "src/base/sem.h"
 #include "src/vmm/why.h"
 
 /* The first real-time signal that libc leaves to programs. */
@@ -211,14 +215,16 @@ static void set_signal_mask(void)
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *v = arg;
-	int err = 0;
+	char name[16];
 
 	set_signal_mask();
+	(void)snprintf(name, sizeof(name), "sluice-vcpu%u", v->id);
+	(void)pthread_setname_np(pthread_self(), name);
 	if (v->env->thread_init)
-		err = v->env->thread_init(v->env->thread_ctx);
-	if (err)
-		vcpu_end(v, VM_END_ERROR, err, "vCPU %u: thread set-up: %s", v->id, strerror(-err));
-	else
+		v->init_err = v->env->thread_init(v->env->thread_ctx);
+	sem_post(&v->ready);
+	sem_wait_for(&v->go);
+	if (!v->init_err)
 		run_loop(v);
 	return NULL;
 }
@@ -238,6 +244,7 @@ int vcpu_new(struct vcpu *v, const struct kvm *k, struct vcpu_env *env, unsigned
 	void *p;
 
 	*v = (struct vcpu){ .env = env, .id = id, .run_size = k->run_size };
+	BUG_ON(sem_init(&v->ready, 0, 0) || sem_init(&v->go, 0, 0));
 	v->fd = ioctl(k->vm_fd, KVM_CREATE_VCPU, (unsigned long)id);
 	if (v->fd < 0)
 		return why_set(why, why_len, -errno, "KVM cannot make vCPU %u: %s", id,
@@ -256,14 +263,13 @@ int vcpu_new(struct vcpu *v, const struct kvm *k, struct vcpu_env *env, unsigned
 }
 
 /**
- * vcpu_start() - begin to run on a thread of its own, "sluice-vcpuN"
+ * vcpu_start() - a thread of its own, "sluice-vcpuN", which is set up and waits
  *
- * Main thread. Return: 0 or -errno
+ * Main thread. Return: 0, or -errno of the thread's birth or what thread_init() said
  */
 int vcpu_start(struct vcpu *v)
 {
 	struct sigaction sa = { .sa_handler = on_kick };
-	char name[16];
 	int err;
 
 	if (sigaction(KICK_SIGNAL, &sa, NULL) < 0)
@@ -272,9 +278,16 @@ int vcpu_start(struct vcpu *v)
 	if (err)
 		return -err;
 	v->started = true;
-	(void)snprintf(name, sizeof(name), "sluice-vcpu%u", v->id);
-	(void)pthread_setname_np(v->thread, name);
-	return 0;
+	sem_wait_for(&v->ready);
+	return v->init_err;
+}
+
+/**
+ * vcpu_go() - the guest may run; main thread, after vcpu_start() of all
+ */
+void vcpu_go(struct vcpu *v)
+{
+	sem_post(&v->go);
 }
 
 /**
@@ -298,6 +311,7 @@ void vcpu_stop(struct vcpu *v)
 	if (!v->started)
 		return;
 	vcpu_kick(v);
+	sem_post(&v->go); /* it may never have got so far */
 	pthread_join(v->thread, NULL);
 	v->started = false;
 }
@@ -314,4 +328,6 @@ void vcpu_free(struct vcpu *v)
 		close(v->fd);
 	v->run = NULL;
 	v->fd = -1;
+	sem_destroy(&v->ready);
+	sem_destroy(&v->go);
 }

@@ -2,14 +2,15 @@
 /*
  * Virtual CPUs: state at power-on, one thread each, and what their exits mean.
  *
- * vcpu_new() -> vcpu_set_entry() (the first one) -> vcpu_start() -> vcpu_stop()
- * -> vcpu_free(), all on the main thread. vcpu_kick() may come from any.
+ * vcpu_new() -> vcpu_set_entry() (the first one) -> vcpu_start() -> vcpu_go() ->
+ * vcpu_stop() -> vcpu_free(), all on the main thread. vcpu_kick() may come from any.
  */
 #ifndef SLUICE_VMM_VCPU_H
 #define SLUICE_VMM_VCPU_H
 
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,6 +48,11 @@ struct vcpu_counters {
 	struct counter allocs, frees, maps;
 };
 
+/**
+ * struct vcpu - one of them
+ * @ready:	posted when its thread is set up, or has failed with @init_err
+ * @go:		posted when it may enter the guest, or shall end
+ */
 struct vcpu {
 	struct vcpu_env *env;
 	unsigned id;
@@ -55,6 +61,8 @@ struct vcpu {
 	size_t run_size;
 	pthread_t thread;
 	bool started;
+	sem_t ready, go;
+	int init_err;
 	struct vcpu_counters n;
 };
 
@@ -62,6 +70,7 @@ struct vcpu {
 int vcpu_new(struct vcpu *v, const struct kvm *k, struct vcpu_env *env, unsigned id, unsigned vcpus,
 	     char *why, size_t why_len);
 int vcpu_start(struct vcpu *v);
+void vcpu_go(struct vcpu *v);
 void vcpu_kick(struct vcpu *v);
 void vcpu_stop(struct vcpu *v);
 void vcpu_free(struct vcpu *v);

@@ -484,6 +484,22 @@ static void stop_vcpus(struct vm *vm)
 		vcpu_stop(&vm->vcpu[i]);
 }
 
+/* All threads, then the guest: 0, or -errno with @why set. */
+static int start_vcpus(struct vm *vm, char *why, size_t why_len)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < vm->nvcpus && !err; i++)
+		err = vcpu_start(&vm->vcpu[i]);
+	if (err)
+		return why_set(why, why_len, err, "cannot start a vCPU thread: %s", strerror(-err));
+	if (vm->cfg.ready)
+		err = vm->cfg.ready(vm->cfg.thread_ctx, why, why_len);
+	for (unsigned i = 0; i < vm->nvcpus && !err; i++)
+		vcpu_go(&vm->vcpu[i]);
+	return err;
+}
+
 /**
  * vm_run() - run the guest until it or something else ends it; once
  * @result:	out: why it ended
@@ -494,17 +510,14 @@ static void stop_vcpus(struct vm *vm)
 int vm_run(struct vm *vm, struct vm_result *result)
 {
 	char why[VM_WHY_MAX];
-	int err = 0;
+	int err;
 
 	/* No terminal, no harm. */
 	if (vm->cfg.escape)
 		(void)tty_raw_enter(vm->cfg.console_in);
-	for (unsigned i = 0; i < vm->nvcpus && !err; i++)
-		err = vcpu_start(&vm->vcpu[i]);
-	if (err) {
-		(void)snprintf(why, sizeof(why), "cannot start a vCPU thread: %s", strerror(-err));
+	err = start_vcpus(vm, why, sizeof(why));
+	if (err)
 		vm_end(vm, VM_END_ERROR, err, why);
-	}
 	err = io_loop_run(vm->loop);
 	if (err) {
 		(void)snprintf(why, sizeof(why), "event loop: %s", strerror(-err));

@@ -69,6 +69,9 @@ struct vm_result {
  *		Ctrl-C goes to the guest; Ctrl-A x ends the VM (Ctrl-A Ctrl-A sends
  *		one Ctrl-A)
  * @thread_init:	runs first on each vCPU thread (seccomp); may be NULL; -errno stops
+ * @ready:	runs on the main thread in vm_run(), when all vCPU threads are set up
+ *		and before any enters the guest; may be NULL; -errno, with the reason
+ *		in @why, stops
  * @on_signal:	asked on the main thread before SIGTERM, SIGINT or SIGHUP ends the
  *		VM; true = the signal was passed on to a command in the guest, the
  *		VM goes on. May be NULL
@@ -82,7 +85,8 @@ struct vm_config {
 	int console_out;
 	bool escape;
 	int (*thread_init)(void *ctx);
-	void *thread_ctx;
+	int (*ready)(void *ctx, char *why, size_t why_len);
+	void *thread_ctx; /* of both */
 	bool (*on_signal)(void *ctx, int signo);
 	void *signal_ctx;
 };
