@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -30,7 +31,9 @@
 
 #include "src/base/base.h"
 #include "tcpstack/limits.h"
+#include "tcpstack/priv.h"
 #include "tcpstack/snapshot.h"
+#include "tcpstack/tcp.h"
 
 #define MIB   (1ULL << 20)
 #define FLOWS 8
@@ -292,6 +295,50 @@ static void detach_brings_all_back(void **state)
 	up_close(&u);
 }
 
+/* What @op comes to in the engine's own ring. */
+static int told(struct io_uring *ring, uint8_t op)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct io_uring_cqe *cqe;
+	int res;
+
+	assert_non_null(sqe);
+	io_uring_prep_rw(op, sqe, -1, NULL, 0, 0);
+	assert_int_equal(io_uring_submit_and_wait(ring, 1), 1);
+	assert_int_equal(io_uring_peek_cqe(ring, &cqe), 0);
+	res = cqe->res;
+	io_uring_cqe_seen(ring, cqe);
+	return res;
+}
+
+/* A ring is no way around the jail's filters (docs/security.md). */
+static void the_ring_does_nothing_but_send(void **state)
+{
+	static const uint8_t others[] = { IORING_OP_NOP,    IORING_OP_OPENAT,	IORING_OP_CONNECT,
+					  IORING_OP_SOCKET, IORING_OP_UNLINKAT, IORING_OP_SPLICE,
+					  IORING_OP_READ,   IORING_OP_WRITE,	IORING_OP_SENDMSG };
+	struct io_uring *ring;
+	struct up u;
+
+	(void)state;
+	up_open(&u, STACK_BULK_URING, 1);
+	/* The first member of the engine's own structure. */
+	ring = rig_stack(u.r)->tcp->bulk.engine_priv[BULK_URING];
+	if (!ring) {
+		up_close(&u);
+		print_message("SKIP: no io_uring here\n");
+		skip();
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_int_equal(told(ring, others[i]), -EACCES);
+	assert_int_equal(told(ring, IORING_OP_SEND_ZC), -EBADF);
+	assert_int_equal(
+		syscall(SYS_io_uring_register, ring->ring_fd, IORING_UNREGISTER_EVENTFD, NULL, 0),
+		-1);
+	assert_int_equal(errno, EACCES);
+	up_close(&u);
+}
+
 static const uint32_t zerocopy = STACK_BULK_ZEROCOPY, uring = STACK_BULK_URING;
 
 #define EACH(test)                                                              \
@@ -303,6 +350,7 @@ static const uint32_t zerocopy = STACK_BULK_ZEROCOPY, uring = STACK_BULK_URING;
 static int near_tests(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_ring_does_nothing_but_send),
 		EACH(peer_on_this_host_ends_it),
 		EACH(without_memory_to_pin_it_copies),
 	};
