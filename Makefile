@@ -40,6 +40,7 @@ VIRTIO   := $(call src_of,virtio)
 VMM      := $(call src_of,src/vmm)
 SIGHT    := $(call src_of,src/sight)
 CONTROL  := $(call src_of,src/control)
+JAIL     := $(call src_of,src/jail)
 CLI      := $(call src_of,src/cli) $(wildcard src/main.c)
 
 LIB_BASE     := $(B)/libbase.a
@@ -49,6 +50,7 @@ LIB_VIRTIO   := $(B)/libvirtio.a
 LIB_VMM      := $(B)/libvmm.a
 LIB_SIGHT    := $(B)/libsight.a
 LIB_CONTROL  := $(B)/libcontrol.a
+LIB_JAIL     := $(B)/libjail.a
 LIB_CLI      := $(B)/libcli.a
 
 .DEFAULT_GOAL := all
@@ -62,6 +64,7 @@ $(LIB_VIRTIO): $(call obj_of,$(VIRTIO))
 $(LIB_VMM): $(call obj_of,$(VMM))
 $(LIB_SIGHT): $(call obj_of,$(SIGHT))
 $(LIB_CONTROL): $(call obj_of,$(CONTROL))
+$(LIB_JAIL): $(call obj_of,$(JAIL))
 $(LIB_CLI): $(call obj_of,$(filter src/cli/%,$(CLI)))
 
 $(B)/%.a:
@@ -86,8 +89,8 @@ VERSION := 0.1.0
 $(B)/src/cli/version.o: ALL_CPPFLAGS += -DSLUICE_VERSION='"$(VERSION)"'
 
 $(SLUICE): $(call obj_of,$(CLI)) $(LIB_CONTROL) $(LIB_SIGHT) $(LIB_VMM) $(LIB_VIRTIO) \
-		$(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_BASE)
-	$(call link,$^,$(LDLIBS) -ljansson)
+		$(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_JAIL) $(LIB_BASE)
+	$(call link,$^,$(LDLIBS) -ljansson -lseccomp)
 
 # --- tests ----------------------------------------------------------------
 # tests/unit/test_X.c is one cmocka program each; the folder of what it tests
@@ -96,18 +99,19 @@ UNIT_SRC  := $(call src_of,tests/unit)
 UNIT_BIN  := $(patsubst tests/unit/test_%.c,$(B)/tests/unit/test_%,$(filter tests/unit/test_%.c,$(UNIT_SRC)))
 
 libs_base     := $(LIB_BASE)
+libs_jail     := $(LIB_JAIL) $(LIB_BASE)
 libs_arena    := $(LIB_ARENA) $(LIB_BASE)
 libs_tcpstack := $(LIB_TCPSTACK) $(LIB_ARENA) $(LIB_BASE)
 libs_virtio   := $(LIB_VIRTIO) $(libs_tcpstack)
 libs_vmm      := $(LIB_VMM) $(libs_virtio)
 libs_sight    := $(LIB_SIGHT) $(libs_virtio)
-libs_control  := $(LIB_CONTROL) $(LIB_SIGHT) $(libs_vmm)
+libs_control  := $(LIB_CONTROL) $(LIB_SIGHT) $(LIB_JAIL) $(libs_vmm)
 libs_cli      := $(LIB_CLI) $(libs_control)
 libs_for = $(libs_$(firstword $(subst _, ,$(patsubst $(B)/tests/unit/test_%,%,$(1)))))
 
 .SECONDEXPANSION:
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(call libs_for,$$@)
-	$(call link,$^,-lcmocka $(LDLIBS) -ljansson)
+	$(call link,$^,-lcmocka $(LDLIBS) -ljansson -lseccomp)
 
 # tests/stack: frames in one side, real sockets on the other; rig.c is shared.
 STACK_SRC := $(call src_of,tests/stack)
@@ -125,6 +129,8 @@ VHOST_RIG := $(call obj_of,$(filter-out tests/vhost/test_%.c,$(VHOST_SRC)) $(cal
 
 $(B)/tests/vhost/test_%: $(B)/tests/vhost/test_%.o $(VHOST_RIG) $(libs_virtio)
 	$(call link,$^,-lcmocka $(LDLIBS))
+
+$(B)/tests/vhost/test_jail: | $(SLUICE)
 
 # tests/fuzz: fuzz_X.c is a target and corpus/X its seeds; tests/fuzz/fuzz.h says how.
 # One line for each target: what it is linked with.
@@ -169,6 +175,9 @@ RINGPUMP := $(B)/ringpump
 # Two namespaces whose link takes frames as a NIC does: a peer off this host.
 OFFHOST  := $(B)/offhost
 
+# What the jail's filters cost a system call.
+JAILCOST := $(B)/jailcost
+
 $(NSGUEST): $(call obj_of,$(call src_of,bench/nsguest) $(call src_of,bench/front)) $(LIB_BASE)
 	$(call link,$^,)
 $(RINGPUMP): $(call obj_of,$(call src_of,bench/ringpump) $(call src_of,bench/front) \
@@ -177,6 +186,9 @@ $(RINGPUMP): $(call obj_of,$(call src_of,bench/ringpump) $(call src_of,bench/fro
 $(OFFHOST): $(call obj_of,$(call src_of,bench/offhost))
 	$(call link,$^,)
 $(B)/tests/stack/test_tcp_zerocopy $(B)/tests/stack/test_splice: | $(OFFHOST)
+
+$(JAILCOST): $(call obj_of,$(call src_of,bench/jailcost)) $(LIB_JAIL) $(LIB_BASE)
+	$(call link,$^,-lseccomp)
 
 # A server that is so many milliseconds away.
 DISTANCE := $(B)/distance
@@ -205,7 +217,7 @@ FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN) $(FUZZ_REPLAY)
 # The runner's own test comes first.
 E2E_RUN := tests/e2e/test_nested.sh tests/e2e/run
 
-all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST) $(MICRO) $(DISTANCE)	## build the program and its tools
+all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST) $(MICRO) $(DISTANCE) $(JAILCOST)	## build the program and its tools
 
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)

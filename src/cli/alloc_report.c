@@ -54,11 +54,10 @@ static void print_calls(const char *who, const struct alloc_count *n, FILE *out)
 }
 
 /* One line of /proc/self/status a figure. */
-static void print_process(FILE *out)
+static void print_process(FILE *f, FILE *out)
 {
 	static const char *const names[] = { "VmHWM", "VmRSS", "RssAnon", "RssFile", "RssShmem" };
 	static const char *const words[] = { "peak", "resident", "private", "files", "shared" };
-	FILE *f = fopen("/proc/self/status", "re");
 	char line[256];
 
 	fprintf(out, "%-32s", "process, KiB");
@@ -73,8 +72,6 @@ static void print_process(FILE *out)
 		}
 	}
 	fputc('\n', out);
-	if (f)
-		fclose(f);
 }
 
 typedef int (*mallctl_fn)(const char *name, void *old, size_t *old_len, void *new, size_t new_len);
@@ -118,21 +115,52 @@ static void print_heap(FILE *out)
 }
 
 /**
- * alloc_report() - tell it
- * @path:	a file to write, "" = standard error
+ * alloc_report_open() - what it will take
+ * @path:	a file to write, "" = standard error, NULL = nothing will be told
+ *
+ * Main thread. Return: 0, or -errno with @why set
+ */
+int alloc_report_open(struct alloc_report *r, const char *path, char *why, size_t why_len)
+{
+	*r = (struct alloc_report){ .path = path };
+	if (!path)
+		return 0;
+	r->out = path[0] ? fopen(path, "we") : stderr;
+	if (!r->out) {
+		snprintf(why, why_len, "--alloc-report: %s: %s", path, strerror(errno));
+		return -errno;
+	}
+	r->process = fopen("/proc/self/status", "re");
+	return 0;
+}
+
+/**
+ * alloc_report_close() - harmless on one that was not opened
+ */
+void alloc_report_close(struct alloc_report *r)
+{
+	if (r->process)
+		fclose(r->process);
+	if (r->out && r->out != stderr && fclose(r->out) != 0)
+		log_error("alloc-report", "%s: %s", r->path, strerror(errno));
+	*r = (struct alloc_report){ .path = NULL };
+}
+
+/**
+ * alloc_report() - tell it, if it was asked for
+ * @r:		of alloc_report_open()
  * @w:		the worker, which runs; NULL = there is no network
  * @vcpus:	heap calls of the vCPUs' threads, NULL = there are none
  *
  * Main thread, at the end: it allocates itself.
  */
-void alloc_report(const char *path, struct net_worker *w, const struct alloc_count *vcpus)
+void alloc_report(const struct alloc_report *r, struct net_worker *w,
+		  const struct alloc_count *vcpus)
 {
-	FILE *out = path[0] ? fopen(path, "we") : stderr;
+	FILE *out = r->out;
 
-	if (!out) {
-		log_error("alloc-report", "%s: %s", path, strerror(errno));
+	if (!out)
 		return;
-	}
 	if (w) {
 		struct memory_rows m;
 
@@ -150,8 +178,7 @@ void alloc_report(const char *path, struct net_worker *w, const struct alloc_cou
 	}
 	if (vcpus)
 		print_calls("  vCPUs", vcpus, out);
-	print_process(out);
+	print_process(r->process, out);
 	print_heap(out);
-	if (out != stderr && fclose(out) != 0)
-		log_error("alloc-report", "%s: %s", path, strerror(errno));
+	fflush(out);
 }

@@ -12,6 +12,7 @@
 
 #include "src/base/base.h"
 #include "src/base/log.h"
+#include "src/jail/jail.h"
 #include "tcpstack/hosts.h"
 #include "tcpstack/limits.h"
 
@@ -21,32 +22,50 @@
 /* Of DNS, beside its queries: late answers, and two sockets for each session over TCP. */
 #define FDS_OF_DNS (LIMIT_DNS_LATE + 2 * LIMIT_DNS_TCP)
 
-/*
- * Each flow costs a descriptor: take as many as we are allowed. Too few is no
- * fault yet; a flow that finds none is refused and counted by its reason.
- */
-static void raise_fd_limit(const struct stack_config *net)
-{
-	rlim_t want = (rlim_t)stack_flow_cap(net->max_tcp, LIMIT_TCP_FLOWS) +
-		      stack_flow_cap(net->max_udp, LIMIT_UDP_FLOWS) +
-		      stack_flow_cap(net->max_ping, LIMIT_PING_FLOWS) + net->max_dns + FDS_OF_DNS +
-		      FDS_BESIDE_FLOWS;
-	struct rlimit rl;
+/* What all flows together may lend: frames of 64 KiB. */
+#define LOCKED_BYTES ((uint64_t)LIMIT_BULK_LENT_FRAMES_ALL << 16)
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= want)
-		return;
-	rl.rlim_cur = want;
-	rl.rlim_max = MAX(want, rl.rlim_max);
-	if (setrlimit(RLIMIT_NOFILE, &rl) == 0) /* above the hard limit with privilege only */
-		return;
-	(void)getrlimit(RLIMIT_NOFILE, &rl);
-	rl.rlim_cur = rl.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &rl);
-	log_info("net", "%llu descriptors for %llu flows; see ulimit -n and --max-conns",
-		 (unsigned long long)rl.rlim_cur, (unsigned long long)(want - FDS_BESIDE_FLOWS));
+/* Each flow costs a descriptor. Better now, in one line, than at some connection. */
+static int check_files(const struct stack_config *net, char *why, size_t why_len)
+{
+	uint64_t beside = (uint64_t)net->max_dns + FDS_OF_DNS + FDS_BESIDE_FLOWS;
+	uint64_t need = beside + net->max_tcp + net->max_udp + net->max_ping;
+	/* What `ctl limit set` can make of it. */
+	uint64_t want = beside + stack_flow_cap(net->max_tcp, LIMIT_TCP_FLOWS) +
+			stack_flow_cap(net->max_udp, LIMIT_UDP_FLOWS) +
+			stack_flow_cap(net->max_ping, LIMIT_PING_FLOWS);
+	uint64_t have = rlimit_raise(RLIMIT_NOFILE, want);
+
+	if (have >= need)
+		return 0;
+	snprintf(why, why_len,
+		 "--max-conns %u, --max-udp %u and --max-ping %u need %llu descriptors, and the "
+		 "limit is %llu: lower them, or raise it (ulimit -n, LimitNOFILE=)",
+		 net->max_tcp, net->max_udp, net->max_ping, (unsigned long long)need,
+		 (unsigned long long)have);
+	return -EMFILE;
 }
 
-/* Better now, in one line, than at each connection. */
+/*
+ * Pages that a socket refers to count as locked. Too few is no fault, but not what
+ * somebody expects who has asked for an engine by name.
+ */
+static void check_locked(const struct stack_config *net)
+{
+	bool asked = net->bulk == STACK_BULK_URING || net->bulk == STACK_BULK_ZEROCOPY;
+	uint64_t have;
+
+	if (!asked && net->bulk != STACK_BULK_AUTO)
+		return;
+	have = rlimit_raise(RLIMIT_MEMLOCK, LOCKED_BYTES);
+	if (have < LOCKED_BYTES)
+		LOG(asked ? LOG_WARN : LOG_INFO, "net",
+		    "--bulk: %llu KiB of memory may be locked, of %llu that zero copies can use; "
+		    "beyond it batches are copied (ulimit -l, LimitMEMLOCK=)",
+		    (unsigned long long)have >> 10, (unsigned long long)LOCKED_BYTES >> 10);
+}
+
+/* As above. Asked in the jail: which ones may be used depends on capabilities. */
 static int check_congestion(const char *name, char *why, size_t why_len)
 {
 	int fd, err = 0;
@@ -133,9 +152,11 @@ static int serve_names(struct net_worker *w, const struct run_options *o, char *
 }
 
 /**
- * netcfg_worker() - check the network's options and start its worker
+ * netcfg_worker() - check the network's options and make its worker, for later
+ * @jail:	what threads go through first; lives as long as they
  * @sight:	out: what looks on, zeroed before; sight_close() when the worker is gone
- * @worker:	out: the caller's, to be freed with net_worker_free()
+ * @worker:	out: the caller's, to be freed with net_worker_free(); netcfg_start()
+ *		makes the threads of both
  * @net:	out: the device that belongs to it
  * @why:	on failure, one line
  *
@@ -143,10 +164,15 @@ static int serve_names(struct net_worker *w, const struct run_options *o, char *
  *
  * Return: 0 or -errno
  */
-int netcfg_worker(const struct run_options *o, struct sight *sight, struct net_worker **worker,
-		  struct vnet_config *net, char *why, size_t why_len)
+int netcfg_worker(const struct run_options *o, struct jail *jail, struct sight *sight,
+		  struct net_worker **worker, struct vnet_config *net, char *why, size_t why_len)
 {
-	struct net_worker_config wc = { .stack = o->stack };
+	struct net_worker_config wc = {
+		.stack = o->stack,
+		.later = true,
+		.thread_init = jail_thread_net,
+		.thread_ctx = jail,
+	};
 	int err;
 
 	if (wc.stack.nresolvers == 0)
@@ -155,15 +181,15 @@ int netcfg_worker(const struct run_options *o, struct sight *sight, struct net_w
 	wc.stack.policy = &o->policy;
 	err = stack_config_check(&wc.stack, why, why_len);
 	if (err == 0)
-		err = check_congestion(wc.stack.congestion, why, why_len);
+		err = check_files(&wc.stack, why, why_len);
 	if (err < 0)
 		return err;
 	if (o->audit || o->control)
-		err = sight_open(sight, o->audit, why, why_len);
+		err = sight_open(sight, o->audit, jail_thread_writer, jail, why, why_len);
 	if (err < 0)
 		return err;
 	wc.stack.audit = sight_audit(sight);
-	raise_fd_limit(&wc.stack);
+	check_locked(&wc.stack);
 	wc.net.mtu = wc.stack.mtu;
 	memcpy(wc.net.mac, wc.stack.guest_mac, sizeof(wc.net.mac));
 	err = net_worker_new(worker, &wc);
@@ -201,5 +227,25 @@ int netcfg_follow(const struct run_options *o, struct net_worker *w, struct io_l
 	err = resolv_watch_new(out, RESOLV_CONF, loop, w, RESOLV_EVERY_NS);
 	if (err < 0)
 		snprintf(why, why_len, "following %s: %s", RESOLV_CONF, strerror(-err));
+	return err;
+}
+
+/**
+ * netcfg_start() - the threads of the network begin; after jail_enter()
+ *
+ * Main thread. Return: 0 or -errno with @why set
+ */
+int netcfg_start(const struct run_options *o, struct sight *sight, struct net_worker *w, char *why,
+		 size_t why_len)
+{
+	int err = check_congestion(o->stack.congestion, why, why_len);
+
+	if (err == 0)
+		err = sight_start(sight, why, why_len);
+	if (err < 0)
+		return err;
+	err = net_worker_start(w);
+	if (err < 0)
+		snprintf(why, why_len, "network worker: %s", strerror(-err));
 	return err;
 }

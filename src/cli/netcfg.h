@@ -10,9 +10,13 @@
 #include "src/sight/sight.h"
 #include "virtio/net_worker.h"
 
+struct jail;
+
 /* netcfg.c */
-int netcfg_worker(const struct run_options *o, struct sight *sight, struct net_worker **worker,
-		  struct vnet_config *net, char *why, size_t why_len);
+int netcfg_worker(const struct run_options *o, struct jail *jail, struct sight *sight,
+		  struct net_worker **worker, struct vnet_config *net, char *why, size_t why_len);
+int netcfg_start(const struct run_options *o, struct sight *sight, struct net_worker *w, char *why,
+		 size_t why_len);
 int netcfg_follow(const struct run_options *o, struct net_worker *w, struct io_loop *loop,
 		  struct resolv_watch **out, char *why, size_t why_len);
 int netcfg_publish(struct net_worker *w, const struct forward_spec *spec, bool print, char *why,

@@ -167,6 +167,8 @@ const struct option_def option_table[] = {
 	  OPT_WORD, FIELD(log_format), 0, 0, log_formats },
 	{ "control", "PATH", "control.socket", "Unix socket to listen on for `sluice ctl`", BOTH,
 	  OPT_STRING, FIELD(control), 0, 0, NULL },
+	{ "jail", "on|off", "jail", "give up all rights but those that a running guest needs", BOTH,
+	  OPT_ONOFF, FIELD(jail), 0, 0, NULL },
 	{ "force", NULL, "force", "run even where KVM cannot be expected to boot Linux", RUN,
 	  OPT_FLAG, FIELD(force), 0, 0, NULL },
 	{ "help", NULL, NULL, "this text", BOTH, OPT_FLAG, FIELD(help), 0, 0, NULL },
@@ -185,6 +187,7 @@ void run_options_defaults(struct run_options *o)
 		.transport = VM_PCI,
 		.console = "auto",
 		.net = true,
+		.jail = true,
 		.log_level = LOG_WARN,
 	};
 	stack_config_defaults(&o->stack);

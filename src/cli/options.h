@@ -50,6 +50,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @help:		--help was given: nothing else counts
  * @socket:		of vhost-user: where the front-end connects
  * @once:		of vhost-user: end with the first front-end
+ * @jail:		give up all rights that are not needed once the guest runs
  * @config_strings:	what a configuration file's strings lie in; see config.h
  * @audit:		where decisions are told, NULL = nowhere
  * @control:		where the control socket listens, NULL = there is none
@@ -77,6 +78,7 @@ struct run_options {
 	uint32_t log_level, log_format;
 	bool hugepages;
 	bool force;
+	bool jail;
 	bool help;
 	const char *socket;
 	bool once;

@@ -97,8 +97,14 @@ void resolv_watch_look(struct resolv_watch *rw)
 	if (stat(rw->path, &st) < 0 || same_file(&st, &rw->seen))
 		return;
 	in = fopen(rw->path, "re");
-	if (!in)
+	if (!in) {
+		if (errno == EACCES)
+			log_once(LOG_WARN, "dns",
+				 "%s is now a file that the jail does not let us read: the "
+				 "resolvers stay as they were; see --jail",
+				 rw->path);
 		return;
+	}
 	if (fstat(fileno(in), &st) == 0)
 		c.n = resolv_parse(in, rw->path, c.resolver, STACK_RESOLVERS_MAX);
 	fclose(in);

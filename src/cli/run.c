@@ -24,6 +24,7 @@
 #include "src/base/log.h"
 #include "src/cli/alloc_report.h"
 #include "src/cli/cmdchan.h"
+#include "src/cli/jailcfg.h"
 #include "src/cli/kernel_find.h"
 #include "src/cli/netcfg.h"
 #include "src/cli/options.h"
@@ -48,6 +49,7 @@
 
 struct session {
 	const struct run_options *o;
+	struct jail jail;
 	struct vm *vm;
 	struct net_worker *worker;
 	struct sight sight;
@@ -61,6 +63,8 @@ struct session {
 	int timer_fd;
 	bool timed_out;
 	struct run_stats stats;
+	FILE *stats_file; /* opened for --stats=FILE, else NULL */
+	struct alloc_report report;
 	struct alloc_count vcpu_heap;
 	struct guest_image image;
 	char cmdline[4096];
@@ -113,6 +117,11 @@ static void on_command_killed(void *ctx, int signo)
 	struct session *s = ctx;
 
 	vm_stop(s->vm, VM_END_SIGNAL, signo);
+}
+
+static int last_door(void *ctx, char *why, size_t why_len)
+{
+	return jail_close(ctx, why, why_len);
 }
 
 static bool on_signal(void *ctx, int signo)
@@ -205,7 +214,7 @@ static int add_net(struct session *s)
 
 	if (!s->o->net)
 		return 0;
-	err = netcfg_worker(s->o, &s->sight, &s->worker, &net, s->why, sizeof(s->why));
+	err = netcfg_worker(s->o, &s->jail, &s->sight, &s->worker, &net, s->why, sizeof(s->why));
 	if (err < 0)
 		return err;
 	err = netcfg_follow(s->o, s->worker, vm_loop(s->vm), &s->resolv, s->why, sizeof(s->why));
@@ -295,6 +304,7 @@ static int add_control(struct session *s)
 		.worker = s->worker,
 		.sight = &s->sight,
 		.policy = &s->o->policy,
+		.jail = &s->jail.status,
 		.queue = queue_counters,
 		.shutdown = on_shutdown,
 		.ctx = s,
@@ -321,12 +331,29 @@ static int set_timeout(struct session *s)
 	return err < 0 ? failed(s, err, "--timeout: %s", strerror(-err)) : 0;
 }
 
+/* Nothing can be opened at the end, when they are written. */
+static int open_reports(struct session *s)
+{
+	const char *path = s->o->stats;
+
+	if (path && path[0]) {
+		s->stats_file = fopen(path, "we");
+		if (!s->stats_file)
+			return failed(s, -errno, "--stats: %s: %s", path, strerror(errno));
+	}
+	return alloc_report_open(&s->report, s->o->alloc_report, s->why, sizeof(s->why));
+}
+
+/* Everything that takes rights: after this the guest is there and does not run yet. */
 static int build(struct session *s)
 {
 	struct vm_config vc = {
 		.mem_size = s->o->memory,
 		.vcpus = s->o->cpus,
 		.hugepages = s->o->hugepages,
+		.thread_init = jail_thread_vcpu,
+		.ready = last_door,
+		.thread_ctx = &s->jail,
 		.on_signal = on_signal,
 		.signal_ctx = s,
 	};
@@ -335,8 +362,10 @@ static int build(struct session *s)
 		.initrd = s->image.initrd[0] ? s->image.initrd : NULL,
 		.cmdline = s->cmdline,
 	};
-	int err = console_fds(s, &vc);
+	int err = open_reports(s);
 
+	if (err == 0)
+		err = console_fds(s, &vc);
 	if (err == 0)
 		err = vm_new(&s->vm, &vc, s->why, sizeof(s->why));
 	if (err == 0)
@@ -356,21 +385,14 @@ static int build(struct session *s)
 
 static void write_stats(struct session *s)
 {
-	FILE *f;
-
 	if (!s->o->stats)
 		return;
-	if (!s->o->stats[0]) {
+	if (!s->stats_file) {
 		run_stats_table(&s->stats, stderr);
 		return;
 	}
-	f = fopen(s->o->stats, "we");
-	if (!f) {
-		log_error("run", "--stats: %s: %s", s->o->stats, strerror(errno));
-		return;
-	}
-	run_stats_json(&s->stats, f);
-	if (fclose(f) != 0)
+	run_stats_json(&s->stats, s->stats_file);
+	if (fflush(s->stats_file) != 0)
 		log_error("run", "--stats: %s: %s", s->o->stats, strerror(errno));
 }
 
@@ -391,8 +413,7 @@ static void take_down(struct session *s, bool ran)
 		s->stats.ready_ns = s->chan ? cmdchan_ready_ns(s->chan) : 0;
 		s->stats.vcpu_heap = &s->vcpu_heap;
 		write_stats(s);
-		if (s->o->alloc_report)
-			alloc_report(s->o->alloc_report, s->worker, &s->vcpu_heap);
+		alloc_report(&s->report, s->worker, &s->vcpu_heap);
 	}
 	if (s->net)
 		net_dev_free(s->net);
@@ -407,6 +428,9 @@ static void take_down(struct session *s, bool ran)
 		close(s->timer_fd);
 	if (s->console_fd >= 0)
 		close(s->console_fd);
+	if (s->stats_file)
+		fclose(s->stats_file);
+	alloc_report_close(&s->report);
 }
 
 /* What the user's shell is told; @s->why is filled where a line is due. */
@@ -456,13 +480,19 @@ static int run(const struct run_options *o, uint64_t start_ns)
 	struct vm_result result;
 	int err;
 
-	err = find_kernel(&s);
+	err = jailcfg_begin(&s.jail, o, COMMAND_RUN, s.why, sizeof(s.why));
+	if (err == 0)
+		err = find_kernel(&s);
 	if (err == 0)
 		err = make_cmdline(&s);
 	if (err == 0)
 		err = check_host(&s);
 	if (err == 0)
 		err = build(&s);
+	if (err == 0)
+		err = jailcfg_enter(&s.jail, o, s.worker, s.why, sizeof(s.why));
+	if (err == 0 && s.worker)
+		err = netcfg_start(o, &s.sight, s.worker, s.why, sizeof(s.why));
 	if (err == 0) {
 		s.stats.loaded_ns = clock_now_ns();
 		vm_run(s.vm, &result);
@@ -474,6 +504,7 @@ static int run(const struct run_options *o, uint64_t start_ns)
 	}
 	take_down(&s, err == 0);
 	cmdchan_free(s.chan);
+	jail_free(&s.jail);
 	if (s.why[0])
 		fprintf(stderr, "sluice: %s\n", s.why);
 	return status;

@@ -23,6 +23,7 @@
 #include "src/base/log.h"
 #include "src/cli/alloc_report.h"
 #include "src/base/unixsock.h"
+#include "src/cli/jailcfg.h"
 #include "src/cli/netcfg.h"
 #include "src/cli/options.h"
 #include "src/cli/stats.h"
@@ -35,12 +36,14 @@
 
 struct server {
 	const struct run_options *o;
+	struct jail jail;
 	struct io_loop *loop;
 	struct net_worker *worker;
 	struct sight sight;
 	struct vnet_config net;
 	struct vhost_session *session;
 	struct control *control;
+	struct alloc_report report;
 	struct resolv_watch *resolv;
 	uint64_t start_ns;
 	int listener, conn, signals;
@@ -206,6 +209,7 @@ static int add_control(struct server *s, char *why, size_t why_len)
 		.worker = s->worker,
 		.sight = &s->sight,
 		.policy = &s->o->policy,
+		.jail = &s->jail.status,
 		.queue = queue_counters,
 		.shutdown = on_shutdown,
 		.ctx = s,
@@ -220,10 +224,13 @@ static int add_control(struct server *s, char *why, size_t why_len)
 	return ret;
 }
 
-static int start(struct server *s, char *why, size_t why_len)
+/* Everything that takes rights. */
+static int set_up(struct server *s, char *why, size_t why_len)
 {
 	int ret = open_stats(s, why, why_len);
 
+	if (ret == 0)
+		ret = alloc_report_open(&s->report, s->o->alloc_report, why, why_len);
 	if (ret < 0)
 		return ret;
 	ret = watch_signals(s);
@@ -235,7 +242,7 @@ static int start(struct server *s, char *why, size_t why_len)
 		snprintf(why, why_len, "main loop: %s", strerror(-ret));
 		return ret;
 	}
-	ret = netcfg_worker(s->o, &s->sight, &s->worker, &s->net, why, why_len);
+	ret = netcfg_worker(s->o, &s->jail, &s->sight, &s->worker, &s->net, why, why_len);
 	if (ret == 0)
 		ret = netcfg_follow(s->o, s->worker, s->loop, &s->resolv, why, why_len);
 	if (ret == 0)
@@ -250,6 +257,21 @@ static int start(struct server *s, char *why, size_t why_len)
 	return add_control(s, why, why_len);
 }
 
+static int start(struct server *s, char *why, size_t why_len)
+{
+	int ret = jailcfg_begin(&s->jail, s->o, COMMAND_VHOST_USER, why, why_len);
+
+	if (ret == 0)
+		ret = set_up(s, why, why_len);
+	if (ret == 0)
+		ret = jailcfg_enter(&s->jail, s->o, s->worker, why, why_len);
+	if (ret == 0)
+		ret = netcfg_start(s->o, &s->sight, s->worker, why, why_len);
+	if (ret == 0)
+		ret = jail_close(&s->jail, why, why_len);
+	return ret;
+}
+
 static void stop(struct server *s)
 {
 	control_free(s->control);
@@ -258,8 +280,7 @@ static void stop(struct server *s)
 		end_session(s);
 	if (s->worker) {
 		write_stats(s);
-		if (s->o->alloc_report)
-			alloc_report(s->o->alloc_report, s->worker, NULL);
+		alloc_report(&s->report, s->worker, NULL);
 		net_worker_free(s->worker);
 	}
 	sight_close(&s->sight);
@@ -272,6 +293,8 @@ static void stop(struct server *s)
 	io_loop_free(s->loop);
 	if (s->signals >= 0)
 		close(s->signals);
+	alloc_report_close(&s->report);
+	jail_free(&s->jail);
 }
 
 /**

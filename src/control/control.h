@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct io_loop;
+struct jail_status;
 struct net_worker;
 struct policy_list;
 struct sight;
@@ -49,6 +50,7 @@ struct control;
  * @queue:	counters of queue @q (enum vnet_queue), or NULL; may be NULL itself
  * @sight:	what looks on, or NULL
  * @policy:	what the worker was started with; copied. NULL = no rules
+ * @jail:	what is in force; read when asked for. NULL = not told (tests)
  * @shutdown:	end the program in an orderly way
  * @ctx:	handed to both
  * @stall_ns:	0 = CTL_STALL_NS
@@ -62,6 +64,7 @@ struct control_config {
 	struct net_worker *worker;
 	struct sight *sight;
 	const struct policy_list *policy;
+	const struct jail_status *jail;
 	const struct vq_counters *(*queue)(void *ctx, unsigned int q);
 	void (*shutdown)(void *ctx);
 	void *ctx;

@@ -86,7 +86,10 @@ static int add(struct ctl_request *r, const struct forward_spec *spec, uint16_t 
 	if (c.fd >= 0)
 		close(c.fd);
 	if (!r->why[0])
-		ctl_fail(r, err, "%s: %s", forward_format(info, text), forward_error(err));
+		ctl_fail(r, err, "%s: %s%s", forward_format(info, text), forward_error(err),
+			 err == -EACCES ? "; sluice has given up the right to this port, "
+					  "use --publish at the start"
+					: "");
 	return err == -EADDRINUSE ? -EEXIST : err;
 }
 

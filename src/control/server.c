@@ -11,6 +11,7 @@
  * nothing of it.
  */
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,6 +21,7 @@
 
 #include "src/base/clock.h"
 #include "src/base/log.h"
+#include "src/base/rng.h"
 #include "src/base/unixsock.h"
 #include "src/control/priv.h"
 #include "src/vmm/io_loop.h"
@@ -367,10 +369,14 @@ static void on_connect(void *ctx, uint32_t events)
 int control_new(struct control **out, const struct control_config *cfg)
 {
 	struct control *c = calloc(1, sizeof(*c));
+	size_t seed;
 	int err = 0;
 
 	if (!c)
 		return -ENOMEM;
+	/* Else jansson opens /dev/urandom at the first object, when no file can be opened. */
+	rng_fill(&seed, sizeof(seed));
+	json_object_seed(seed | 1);
 	c->cfg = *cfg;
 	c->listener = c->timer = -1;
 	if (cfg->policy)

@@ -7,6 +7,7 @@
 #include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/control/priv.h"
+#include "src/jail/jail.h"
 
 static int copy_info(void *ctx, struct stack *st)
 {
@@ -95,6 +96,34 @@ static int add_network(struct ctl_request *r)
 	return 0;
 }
 
+/* "off", or what is in force and what this host does not have. */
+static json_t *jail(const struct jail_status *s)
+{
+	static const char *const kinds[] = {
+		[JAIL_MAIN] = "main",
+		[JAIL_VCPU] = "vcpu",
+		[JAIL_NET] = "net",
+		[JAIL_WRITER] = "writer",
+	};
+	json_t *filters, *all;
+
+	static_assert(ARRAY_SIZE(kinds) == JAIL_THREADS, "a word for each kind of thread");
+	if (!s->on)
+		return json_pack("{s:s,s:s}", "mode", "off", "why", s->why_off);
+	filters = json_object();
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (s->profile[i])
+			json_object_set_new(filters, kinds[i], json_string(s->profile[i]));
+	}
+	all = json_pack("{s:s,s:o,s:i,s:b,s:s,s:b,s:b,s:b}", "mode", "on", "seccomp", filters,
+			"landlock", s->landlock, "own_mounts", s->namespaces, "capabilities",
+			"none", "bounding_set_empty", s->bounding, "no_new_privs", 1, "dumpable",
+			0);
+	if (s->missing[0])
+		json_object_set_new(all, "missing", json_string(s->missing));
+	return all;
+}
+
 static int do_status(struct ctl_request *r)
 {
 	const struct control_config *cfg = control_cfg(r->c);
@@ -108,6 +137,8 @@ static int do_status(struct ctl_request *r)
 				      "accepted", (json_int_t)n->accepted, "requests",
 				      (json_int_t)n->requests, "errors", (json_int_t)n->errors,
 				      "slow", (json_int_t)n->slow));
+	if (cfg->jail)
+		json_object_set_new(r->result, "jail", jail(cfg->jail));
 	if (cfg->worker)
 		return add_network(r);
 	return 0;

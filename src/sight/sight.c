@@ -11,24 +11,39 @@
 #include "src/sight/writer.h"
 
 /**
- * sight_open() - open what the worker's stack will tell to
+ * sight_open() - open what the worker's stack will tell to; sight_start() begins
  * @audit:	as for audit_log_new(), NULL = no audit
+ * @thread_init:	as for writer_new()
  * @why:	on failure, one line
  *
  * Return: 0, and sight_close() ends it; or -errno, and nothing is left behind
  */
-int sight_open(struct sight *s, const char *audit, char *why, size_t why_len)
+int sight_open(struct sight *s, const char *audit, int (*thread_init)(void *ctx), void *thread_ctx,
+	       char *why, size_t why_len)
 {
-	int err = writer_new(&s->writer, NULL, NULL);
+	int err = writer_new(&s->writer, thread_init, thread_ctx);
 
-	if (err == 0)
-		err = writer_start(s->writer);
 	if (err < 0)
 		snprintf(why, why_len, "writer: %s", strerror(-err));
 	if (err == 0 && audit)
 		err = audit_log_new(&s->audit, audit, s->writer, why, why_len);
 	if (err < 0)
 		sight_close(s);
+	return err;
+}
+
+/**
+ * sight_start() - what was opened is written from now on; harmless on a zeroed one
+ * @why:	on failure, one line
+ *
+ * Return: 0, -errno of the thread's birth, or what thread_init() said
+ */
+int sight_start(struct sight *s, char *why, size_t why_len)
+{
+	int err = s->writer ? writer_start(s->writer) : 0;
+
+	if (err < 0)
+		snprintf(why, why_len, "writer: %s", strerror(-err));
 	return err;
 }
 

@@ -20,7 +20,9 @@ struct sight {
 };
 
 /* sight.c: main thread */
-int sight_open(struct sight *s, const char *audit, char *why, size_t why_len);
+int sight_open(struct sight *s, const char *audit, int (*thread_init)(void *ctx), void *thread_ctx,
+	       char *why, size_t why_len);
+int sight_start(struct sight *s, char *why, size_t why_len);
 struct audit *sight_audit(const struct sight *s);
 int sight_reopen(struct sight *s);
 void sight_close(struct sight *s);

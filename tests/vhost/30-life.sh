@@ -7,7 +7,10 @@
 
 need_guest life
 server
-back_end --max-conns 2048 --max-conn-rate 0 --control "$W/ctl"
+# Descriptors of a process that cannot be dumped are shown to privilege only.
+jail=on
+[ "$(id -u)" = 0 ] || jail=off
+back_end --max-conns 2048 --max-conn-rate 0 --jail $jail --control "$W/ctl"
 
 fds() {
 	find "/proc/$SL/fd" -mindepth 1 2>/dev/null | wc -l
