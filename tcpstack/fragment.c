@@ -85,7 +85,7 @@ static void deliver(struct stack *st, struct reass_slot *slot, const uint8_t *et
 				  .iovcnt = 1 };
 
 	out_l3(st, head, &l3, slot->have);
-	memcpy(head, eth, 2 * 6);
+	memcpy(head, eth, ETH_HLEN - 2);
 	counter_inc(&st->n.reassembled);
 	/* Only TCP holds frames. */
 	BUG_ON(eth_input(st, &frame) != TX_DONE);
