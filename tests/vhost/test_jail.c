@@ -144,11 +144,16 @@ static int after_each(void **state)
 
 static int teardown(void **state)
 {
+	struct dirent *e;
+	DIR *d = opendir(folder);
+
 	(void)state;
-	unlink(control);
-	unlink(front_end);
-	unlink(kernel);
-	unlink(messages);
+	if (!d)
+		return -1;
+	/* A test that was skipped in its midst leaves files of its own. */
+	while ((e = readdir(d)) != NULL)
+		unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
 	return rmdir(folder);
 }
 
@@ -792,6 +797,8 @@ static void few_files(void)
 static void too_few_descriptors_are_refused_with_advice(void **state)
 {
 	struct sluice s = { .pid = 0 };
+	size_t len = 0;
+	ssize_t n;
 	int fds[2];
 
 	(void)state;
@@ -804,13 +811,20 @@ static void too_few_descriptors_are_refused_with_advice(void **state)
 
 		dup2(fds[1], STDERR_FILENO);
 		few_files();
+		if (access(program, X_OK) < 0)
+			_exit(NOT_ALLOWED);
 		execv(program, argv);
 		_exit(127);
 	}
 	close(fds[1]);
-	assert_true(read(fds[0], s.text, sizeof(s.text) - 1) > 0);
+	while ((n = read(fds[0], s.text + len, sizeof(s.text) - 1 - len)) > 0)
+		len += (size_t)n;
 	close(fds[0]);
 	assert_int_equal(waitpid(s.pid, &s.status, 0), s.pid);
+	if (WEXITSTATUS(s.status) == NOT_ALLOWED) {
+		print_message("SKIP: no other user may run the program where it is\n");
+		skip();
+	}
 	assert_int_equal(WEXITSTATUS(s.status), 125);
 	assert_non_null(strstr(s.text, "--max-conns 2000"));
 	assert_non_null(strstr(s.text, "the limit is 1000"));
