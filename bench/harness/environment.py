@@ -49,6 +49,16 @@ def _revision():
     return done.stdout.strip() or None
 
 
+def _build(sluice):
+    """How the program under test was built: for use, or to find faults; and by what."""
+    said = version_of([sluice, "--version"])
+    done = subprocess.run(["readelf", "-p", ".comment", sluice], capture_output=True, text=True,
+                          check=False)
+    makers = [line.partition("]")[2].strip() for line in done.stdout.splitlines() if "]" in line]
+    return {"type": said.partition(", ")[2] or "release",
+            "compiler": makers[0] if makers else None}
+
+
 def collect(build, programs):
     memory = dict(line.split(":", 1) for line in _read("/proc/meminfo", "").splitlines())
     versions = {"sluice": version_of([f"{build}/sluice", "--version"])}
@@ -61,6 +71,7 @@ def collect(build, programs):
         "kvm": kvm(),
         "congestion_control": "reno",
         "versions": versions,
+        "build": _build(f"{build}/sluice"),
         "revision": _revision(),
         "guest_kernel": _read(f"{build}/guest/kernel/release"),
         "load_before": load_average(),

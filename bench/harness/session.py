@@ -6,8 +6,8 @@ each figure's samples are spread over the whole run and drift of the machine mee
 set-ups alike; within a workload the set-ups follow each other directly, A B C in one
 round and C B A in the next.
 
-Before the rounds each pair of set-up and workload has one run whose times are not
-used. It warms up, and it is the one in which system calls are counted.
+Before the rounds each pair of set-up and workload has one run, a shorter one, whose
+times are not used. It warms up, and it is the one in which system calls are counted.
 """
 import os
 import sys
@@ -54,6 +54,7 @@ class Session:
         self.cpus = os.sched_getaffinity(0)
         self.one_cpu = {max(self.cpus)}
         self.broken = set()
+        self.took = {}  # (set-up, workload) -> seconds of its last turn
         self.open_counts = {}
         self.result = {
             "schema": results.SCHEMA, "mode": mode, "began": time.time(), "lasted": 0,
@@ -131,6 +132,7 @@ class Session:
         """The run that warms up."""
         if setup.kind == "pump":
             return  # ringpump warms up in each sample, and counts in it
+        workload = workload.shorter()
         cpus = self._prepare(setup, workload)
         self._settle_counters(setup)
         with meter.Syscalls(setup.network) as calls:
@@ -157,15 +159,24 @@ class Session:
             self.result["memory"].append({"setup": setup.name, "t": now,
                                           "resident_kib": resident, "private_kib": private})
 
+    def _cells(self, number):
+        return [(w, s) for w in self.workloads
+                if (w.rounds is None or number < w.rounds)
+                for s in (self.setups_running if number % 2 == 0 else
+                          reversed(self.setups_running))
+                if w.fits(s) and s.name not in self.broken]
+
+    def _expected(self, number):
+        """Seconds that a round will take, by the last turn of each of its cells."""
+        return sum(self.took.get((s.name, w.name), 0.0) for w, s in self._cells(number))
+
     def _turn(self, number):
         """Every workload once in every set-up; number -1 is the warm-up."""
-        cells = [(w, s) for w in self.workloads
-                 if (w.rounds is None or number < w.rounds)
-                 for s in (self.setups_running if number % 2 == 0 else
-                           reversed(self.setups_running)) if w.fits(s)]
+        cells = self._cells(number)
         for i, (workload, setup) in enumerate(cells):
             if setup.name in self.broken:
                 continue
+            began = self.progress.elapsed()
             self.progress.say(f"{self.where} {i + 1}/{len(cells)} {self.eta}"
                               f"{workload.name} {setup.name}", passing=True)
             setup.thaw()
@@ -177,6 +188,7 @@ class Session:
             except (Failed, OSError, KeyError, ValueError) as why:
                 self._failed(setup, workload, number, why)
             setup.freeze()
+            self.took[setup.name, workload.name] = self.progress.elapsed() - began
 
     # --- all of it ---
 
@@ -204,20 +216,19 @@ class Session:
         return self.result
 
     def _take_rounds(self):
-        took = 0.0
         for number in range(self.rounds):
-            began = self.progress.elapsed()
-            if self.budget and number >= 2 and began + took > self.budget:
+            now, first = self.progress.elapsed(), number == 0
+            if self.budget and number >= 2 and now + self._expected(number) > self.budget:
                 self.progress.say(f"time for {number} of {self.rounds} rounds")
                 return
-            left = took * (self.rounds - number)
+            left = sum(self._expected(n) for n in range(number, self.rounds))
             if self.budget:
-                left = min(left, self.budget - began)
-            self.eta = f"ETA {int(left)} s " if took else ""
+                left = min(left, self.budget - now)
+            # Before the first round only what warmed up has told how long it takes.
+            self.eta = f"ETA {'at least ' if first else ''}{max(0, int(left))} s "
             self.where = f"round {number + 1}/{self.rounds}"
             self.progress.say(f"{self.where} {self.eta}")
             self._turn(number)
-            took = self.progress.elapsed() - began
 
     def _end(self):
         for setup in self.setups_running:

@@ -41,13 +41,25 @@ def wait_for(what, seconds, condition):
         time.sleep(0.02)
 
 
+def _package_version(path):
+    """Of the Debian package that has the file @path; None when no package has it."""
+    owner = subprocess.run(["dpkg-query", "-S", os.path.realpath(path)], capture_output=True,
+                           text=True, check=False).stdout.partition(":")[0]
+    if not owner:
+        return None
+    done = subprocess.run(["dpkg-query", "-W", "-f=${Package} ${Version}", owner],
+                          capture_output=True, text=True, check=False)
+    return done.stdout or None
+
+
 def version_of(command):
     """The first line that says something; programs differ in where they say it."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    for line in (done.stdout + done.stderr).splitlines():
-        if line.strip() and "AVX2" not in line:
-            return line.strip()
-    return "unknown"
+    said = [line.strip() for line in (done.stdout + done.stderr).splitlines()
+            if line.strip() and "AVX2" not in line]
+    if said and "unknown" not in said[0]:
+        return said[0]
+    return (shutil.which("dpkg-query") and _package_version(command[0])) or "unknown"
 
 
 class Rig:

@@ -73,15 +73,16 @@ def under(counters, path):
 
 
 def _cost_columns(count):
-    """System calls a unit, and for sluice kicks and interrupts: of the counting run."""
+    """System calls a unit, and for sluice what it counts itself: of the counting run."""
     if not count:
-        return ["-", "-"]
+        return ["-"] * 3
     calls = number(count["syscalls_per_unit"])
     if not count["counters"]:
-        return [calls, "-"]
+        return [calls, "-", "-"]
     kicks, interrupts = (number(under(count["counters"], f"queue.{what}") / count["amount"])
                          for what in ("kicks", "interrupts"))
-    return [calls, f"{kicks} / {interrupts}"]
+    return [calls, f"{kicks} / {interrupts}",
+            number(count["counters"].get("worker.allocations", 0))]
 
 
 # Metrics of a table, by the kind of workload that the first of them tells.
@@ -89,7 +90,7 @@ COLUMNS = (
     ("gbit_s", ("gbit_s", "cpu_s_per_gb")),
     ("p50_us", ("p50_us", "p90_us", "p99_us", "p999_us", "per_s", "cpu_us_per_op")),
     ("loss_pct", ("per_s", "loss_pct", "cpu_us_per_op")),
-    ("idle_cpu_ms_per_s", ("idle_cpu_ms_per_s", "kib_per_connection")),
+    ("idle_cpu_ms_per_s", ("idle_cpu_ms_per_s", "private_kib")),
 )
 
 
@@ -106,7 +107,8 @@ def workload_table(result, kind, workload):
     columns = columns_of(result, workload)
     head = ["", *(METRICS[c][0] if not c.startswith("p") or c == "per_s"
                   else f"{c[:-3].replace('p999', 'p99.9')}, us" for c in columns),
-            f"calls/{about['unit']}", f"kicks / interrupts a {about['unit']}", "errors", "n"]
+            f"calls/{about['unit']}", f"kicks / interrupts a {about['unit']}",
+            "allocations", "errors", "n"]
     rows = []
     for setup in setups_of(result, kind):
         samples = [s for s in result["samples"]
@@ -176,13 +178,14 @@ def environment(result):
     e = result["environment"]
     cpu = e["cpu"]
     versions = ", ".join(f"{n}: {v}" for n, v in e["versions"].items() if v)
+    build = ", ".join(v for v in e.get("build", {}).values() if v) or "unknown"
     lines = [
         f"* {cpu['model']}, {cpu['cpus']} CPUs"
         f"{', virtual' if cpu['hypervisor'] else ''}, VT-x/SVM: {cpu['vt'] or 'none'},"
         f" governor: {cpu['governor']}; kernel {e['kernel']}, {e['memory_kib'] >> 20} GiB",
         f"* load average {e['load_before'][0]} before and {e['load_after'][0]} after;"
         f" {result['mode']}, {len(result['samples'])} samples in {result['lasted']:.0f} s",
-        f"* {versions}; revision {e['revision']}; guest kernel {e['guest_kernel']}",
+        f"* {versions}; build: {build}; revision {e['revision']}; guest kernel {e['guest_kernel']}",
         f"* congestion control: {e['congestion_control']} at every end",
     ]
     for name, s in result["setups"].items():
@@ -220,7 +223,7 @@ def report(result, plots):
     if result["failures"]:
         out.append(f"\n## Samples that could not be taken\n\n{failures(result)}\n")
     out.append("\nEach cell: median (lower..upper quartile). System calls, kicks and interrupts "
-               "are of one run of its own.\n")
+               "are of one run of its own, and so are allocations, of the data path in all of that run.\n")
     return "".join(out)
 
 

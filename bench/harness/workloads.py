@@ -5,6 +5,8 @@ A workload is a run of bench/load with its arguments, an MTU, buffer limits, and
 the processes may run: "free", or "one-core", all of them on one CPU, where no wake-up
 crosses to another and what is left is the cost of the software.
 """
+import copy
+
 from . import meter
 from .setups import Failed
 
@@ -22,7 +24,7 @@ METRICS = {
     "p999_us": ("us", False),
     "loss_pct": ("% lost", False),
     "idle_cpu_ms_per_s": ("CPU-ms/s", False),
-    "kib_per_connection": ("KiB", False),
+    "private_kib": ("KiB private", False),
 }
 
 
@@ -68,6 +70,16 @@ class Workload:
         """(how much was moved or done, by which system calls are divided; its name)"""
         raise NotImplementedError
 
+    def shorter(self):
+        """The same for the run that warms up and counts, whose figures are by amount."""
+        return self
+
+    def _with(self, option, value):
+        other = copy.copy(self)
+        at = self.args.index(option) + 1
+        other.args = [*self.args[:at], str(value), *self.args[at + 1:]]
+        return other
+
     def run(self, rig, setup, cpus=None):
         """(result of the client, CPU ns of the network, of guests, errors)"""
         before = rig.server_stats(self.delay_ms)
@@ -103,6 +115,10 @@ class Bulk(Workload):
                 "--flows", flows] + (["--blind"] if blind else [])
         super().__init__(name, title, args, **more)
         self.flows = flows
+        self.seconds = seconds
+
+    def shorter(self):
+        return self._with("--seconds", min(self.seconds, 0.2))._with("--size", "4m")
 
     def expected(self, _result):
         return self.flows
@@ -126,10 +142,15 @@ class Exchange(Workload):
     def __init__(self, name, title, kind, count, more_args=(), **more):
         super().__init__(name, title, [kind, "--count", count, "--hist", *more_args], **more)
         self.kind = kind
-        self.connections = {"crr": count, "rr": 1, "udp": 0}[kind]
+        self.count = count
+
+    def shorter(self):
+        other = self._with("--count", max(self.count // 5, 20))
+        other.count = max(self.count // 5, 20)
+        return other
 
     def expected(self, _result):
-        return self.connections
+        return {"crr": self.count, "rr": 1, "udp": 0}[self.kind]
 
     def disagreement(self, result, seen):
         answered = result["succeeded"] if self.kind == "crr" else 0
@@ -172,12 +193,11 @@ class Idle(Workload):
 
     def _client(self, rig, setup, cpus):
         """Memory and CPU time are taken in the middle, while nothing happens."""
-        base = meter.memory_kib(setup.network)[1]
         during = setup.load_during(rig, self.args, self.timeout, cpus, self.seconds,
                                    lambda: (meter.memory_kib(setup.network)[1],
                                             meter.cpu_ns(setup.network)))
         result, (first, last, gap) = during
-        result["private_kib"] = max(0, last[0] - base)
+        result["private_kib"] = last[0]
         result["idle_cpu_ns"] = last[1] - first[1]
         result["looked_s"] = gap
         return result
@@ -186,7 +206,7 @@ class Idle(Workload):
         if cpu_ns is None:
             return {}
         return {"idle_cpu_ms_per_s": result["idle_cpu_ns"] / 1e6 / result["looked_s"],
-                "kib_per_connection": result["private_kib"] / self.count}
+                "private_kib": result["private_kib"]}
 
     def amount(self, _result):
         return self.count
@@ -259,19 +279,19 @@ def quick():
     s = 0.25
     vm = {"kinds": VM, "rounds": 3}
     return [
-        *_bulk(s, "64m", kinds=NATIVE),
-        *_renamed(_bulk(s, "64m", kinds=NATIVE, mtu=1500), "-1500", ", MTU 1500"),
+        *_bulk(s, "16m", kinds=NATIVE),
+        *_renamed(_bulk(s, "16m", kinds=NATIVE, mtu=1500), "-1500", ", MTU 1500"),
         _rr(1000, kinds=NATIVE),
         _rr(1000, kinds=NATIVE, one_core=True),
-        *[_crr(m, COUNT, kinds=NATIVE, rounds=3 if 1 < m < 8 else None) for m in (1, 2, 4, 8)],
+        *[_crr(m, COUNT, kinds=NATIVE, rounds=2 if 1 < m < 8 else None) for m in (1, 2, 4, 8)],
         _crr(1, COUNT, kinds=NATIVE, one_core=True),
         Flood("udp-up", "datagrams of 1,400 bytes, guest to host", True, 1400, s,
-              kinds=NATIVE, rounds=3),
+              kinds=NATIVE, rounds=2),
         Idle("idle", "500 connections that say nothing", 500, 0.4, kinds=NATIVE, rounds=2),
-        *_renamed(_bulk(0, "64m", blind=False, kinds=NATIVE, rounds=1), "-exact",
+        *_renamed(_bulk(0, "16m", blind=False, kinds=NATIVE, rounds=1), "-exact",
                   ", every byte compared"),
         *_segments(0.25, rounds=3),
-        *_renamed(_bulk(0.4, "16m", **vm), "-vm", ", VM"),
+        *_renamed(_bulk(0.4, "8m", **vm), "-vm", ", VM"),
         *_renamed(_bulk(0, "8m", blind=False, kinds=VM, rounds=1), "-vm-exact",
                   ", VM, every byte compared"),
         *_renamed([_rr(300, **vm)], "-vm", ", VM"),
