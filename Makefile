@@ -282,8 +282,9 @@ fuzz-run: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
 
 BENCH_OUT ?= $(B)/bench
 BENCH ?= --quick
-bench: all $(GUEST)	## measure beside the peers that are installed: tables and plots
-	$(Q)tools/deps.sh bench >/dev/null || echo "bench: going on with the peers at hand"
+bench:			## measure beside the peers that are installed: tables and plots
+	$(Q)tools/deps.sh build guest bench >/dev/null || echo "bench: going on with what is at hand"
+	$(Q)$(MAKE) --no-print-directory all guest
 	$(Q)rm -f $(BENCH_OUT)/result.json
 	$(Q)status=0; BUILD=$(B) bench/compare $(BENCH) --out $(BENCH_OUT)/result.json || status=$$?; \
 		[ $$status -ne 77 ] || exit 0; \

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """SVG plots, drawn by gnuplot; none where it is not installed."""
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -65,6 +66,23 @@ class Plot:
         return self.name, self.title
 
 
+def _log_axis(axis, values):
+    """A logarithmic axis that ends close to what is on it, with tics at 1, 2 and 5."""
+    values = [v for v in values if v > 0]
+    if not values:
+        return ""
+    low, high = 0.8 * min(values), 1.25 * max(values)
+    tics = [d * 10.0 ** e for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+            for d in (1, 2, 5)]
+    named = ", ".join(f"'{t:,.10g}' {t:g}" for t in tics if low <= t <= high)
+    return f"set logscale {axis}\nset {axis}range [{low:g}:{high:g}]\nset {axis}tics ({named})\n"
+
+
+def _apart(x, i, n):
+    """Where the point of the @i-th of @n lines stands, so that no bar hides another."""
+    return x * 1.02 ** (i - (n - 1) / 2)
+
+
 def _points(result, setup, names, metric):
     """(x, median, lower and upper quartile) for workloads that differ in one number."""
     out = []
@@ -75,8 +93,12 @@ def _points(result, setup, names, metric):
     return out
 
 
-def _with_spread(plot, name, points):
-    plot.add(name, points, style="yerrorlines pt 7 ps 0.6", columns="1:2:3:4")
+def _with_spread(plot, lines):
+    """@lines: name -> what _points() has found"""
+    lines = {name: points for name, points in lines.items() if points}
+    for i, (name, points) in enumerate(lines.items()):
+        apart = [(_apart(p[0], i, len(lines)), *p[1:]) for p in points]
+        plot.add(name, apart, style="yerrorlines pt 7 ps 0.6", columns="1:2:3:4")
 
 
 def segments(result, folder):
@@ -87,48 +109,71 @@ def segments(result, folder):
         plot = Plot(folder, f"segments-{word}.svg",
                     f"Guest to host by engine and segment size: {word.replace('cpu', 'CPU time')}",
                     "payload of a segment, bytes", unit,
-                    more=f"set logscale x 2\nset xtics ({ticks})\nset xrange [1200:80000]\n"
+                    more=f"set logscale x 2\nset xtics ({ticks})\nset xrange [1150:85000]\n"
                     "set yrange [0:*]")
-        for setup in setups_of(result, "pump"):
-            _with_spread(plot, setup, _points(result, setup, names, metric))
+        _with_spread(plot, {s: _points(result, s, names, metric)
+                            for s in setups_of(result, "pump")})
         yield plot
+
+
+def _guests(result):
+    """(kind of set-up, suffix of its workloads and files, words for it)"""
+    emulated = "" if result["environment"]["kvm"] else " (TCG: only ratios)"
+    return (("native", "", "namespace guests"), ("vm", "-vm", f"VMs{emulated}"))
+
+
+def _crr_cdf(result, folder, kind, suffix, title):
+    lines = {}
+    for setup in setups_of(result, kind):
+        hists = [s["client"]["hist"] for s in result["samples"] if s["setup"] == setup
+                 and s["workload"] == f"crr-1{suffix}"]
+        if hists:
+            cdf = stats.hist_cdf(stats.hist_merge(hists))
+            # The last thousandth is a matter of the tables.
+            lines[setup] = [(x / 1e3, y) for x, y in cdf if y <= 0.999]
+    plot = Plot(folder, f"crr-cdf{suffix}.svg",
+                f"Connect-request-response one at a time, {title}", "us", "part of all",
+                more=_log_axis("x", [x for line in lines.values() for x, _ in line])
+                + "set yrange [0:1]")
+    for setup, line in lines.items():
+        plot.add(setup, line, style="lines")
+    return plot
+
+
+def _crr_concurrency(result, folder, kind, suffix, title, core):
+    names = [(m, f"crr-{m}{suffix}{core}") for m in (1, 2, 4, 8)]
+    lines = {s: _points(result, s, names, "p50_us") for s in setups_of(result, kind)}
+    if not any(len(p) > 1 for p in lines.values()):
+        lines = {}
+    plot = Plot(folder, f"crr-concurrency{suffix}{core.replace('/', '-')}.svg",
+                f"Connect-request-response, {title}{', one core' if core else ''}",
+                "connections at a time", "p50, us",
+                more=_log_axis("y", [v for line in lines.values() for p in line for v in p[1:]])
+                + "set logscale x 2\nset xtics (1, 2, 4, 8)\nset xrange [0.8:10]")
+    _with_spread(plot, lines)
+    return plot
 
 
 def connections(result, folder):
     """CDF of connect-request-response, and its median against concurrency."""
-    for kind, suffix, title in (("native", "", "namespace guests"), ("vm", "-vm", "VMs")):
-        plot = Plot(folder, f"crr-cdf{suffix}.svg",
-                    f"Connect-request-response one at a time, {title}", "us", "part of all",
-                    key="bottom right", more="set logscale x\nset format x '%g'\nset yrange [0:1]")
-        for setup in setups_of(result, kind):
-            hists = [s["client"]["hist"] for s in result["samples"] if s["setup"] == setup
-                     and s["workload"] == f"crr-1{suffix}"]
-            if hists:
-                cdf = stats.hist_cdf(stats.hist_merge(hists))
-                plot.add(setup, [(x / 1e3, y) for x, y in cdf], style="lines")
-        yield plot
+    for guests in _guests(result):
+        yield _crr_cdf(result, folder, *guests)
         for core in ("", "/one-core"):
-            plot = Plot(folder, f"crr-concurrency{suffix}{core.replace('/', '-')}.svg",
-                        f"Connect-request-response, {title}{', one core' if core else ''}",
-                        "connections at a time", "p50, us",
-                        more="set logscale x 2\nset xtics (1, 2, 4, 8)\nset xrange [0.9:9]\n"
-                        "set logscale y\nset format y '%g'")
-            names = [(m, f"crr-{m}{suffix}{core}") for m in (1, 2, 4, 8)]
-            lines = {s: _points(result, s, names, "p50_us") for s in setups_of(result, kind)}
-            if any(len(p) > 1 for p in lines.values()):
-                for setup, points in lines.items():
-                    _with_spread(plot, setup, points)
-                yield plot
+            yield _crr_concurrency(result, folder, *guests, core)
 
 
 def memory(result, folder):
-    for kind, suffix in (("native", ""), ("vm", "-vm")):
+    for kind, suffix, title in _guests(result):
         # A guest's RAM is shared memory, and so not in it.
-        plot = Plot(folder, f"memory{suffix}.svg", "Private memory of the network's processes",
-                    "seconds into the run", "MiB", more="set logscale y\nset format y '%g'")
-        for setup in setups_of(result, kind):
-            plot.add(setup, [(m["t"], m["private_kib"] / 1024) for m in result["memory"]
-                             if m["setup"] == setup and m["private_kib"]], style="lines")
+        lines = {setup: [(m["t"], m["private_kib"] / 1024) for m in result["memory"]
+                         if m["setup"] == setup and m["private_kib"]]
+                 for setup in setups_of(result, kind)}
+        plot = Plot(folder, f"memory{suffix}.svg",
+                    f"Private resident memory of the network's processes, {title.split(' (')[0]}",
+                    "seconds into the run", "MiB",
+                    more=_log_axis("y", [v for line in lines.values() for _, v in line]))
+        for setup, line in lines.items():
+            plot.add(setup, line, style="lines")
         yield plot
 
 
@@ -145,7 +190,7 @@ def allocations(result, folder):
     ticks = ", ".join(f"'{name}' {i}" for i, (name, _) in enumerate(steps))
     plot = Plot(folder, "allocations.svg", "Allocations of a connection on the data path", "",
                 "allocations", key="off",
-                more=f"set xtics ({ticks}) rotate by -25\nset yrange [0:*]\nset style fill solid"
+                more=f"set xtics ({ticks}) rotate by -25 scale 0\nset yrange [0:*]\nset style fill solid"
                      f" 0.8\nset boxwidth 0.6\nset xrange [-0.6:{len(steps) - 0.4}]")
     points = [(i, n, f'"{n:g}"') for i, (_, n) in enumerate(steps)]
     plot.add("steps", points, style="boxes", colour="#0072B2")
