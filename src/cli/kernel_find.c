@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looks for a guest image: beside the program in a build tree, or where
- * `make install` puts one. Kernel and initramfs belong together, since the
+ * Looks for a guest image: beside the program in a build tree, where `make install`
+ * puts one, or where sluice-mkguest does. Kernel and initramfs belong together, since the
  * initramfs carries that kernel's modules: an image's kernel is only used with
  * an image's initramfs or with one that the user names. The host's own kernel
  * becomes an image by tools/mkguest; it is used as it is only when the user
@@ -17,9 +17,6 @@
 #include "src/base/base.h"
 #include "src/cli/kernel_find.h"
 
-/* Relative to the folder of the program: build/sluice, and bin/sluice of a prefix. */
-static const char *const image_dirs[] = { "guest", "../share/sluice" };
-
 static bool readable(char *buf, size_t len, const char *dir, const char *sub, const char *name)
 {
 	int n = snprintf(buf, len, "%s/%s/%s", dir, sub, name);
@@ -28,13 +25,20 @@ static bool readable(char *buf, size_t len, const char *dir, const char *sub, co
 }
 
 /* The kernel, the initramfs or both of the first folder that has them; NULL = not wanted. */
-static bool find_image(const char *exe_dir, char *kernel, char *initrd)
+static bool find_image(const struct guest_dirs *dirs, char *kernel, char *initrd)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(image_dirs); i++) {
+	/* Beside build/sluice; beside the bin of a prefix; of this machine. */
+	const struct {
+		const char *dir, *sub;
+	} places[] = { { dirs->exe, "guest" },
+		       { dirs->exe, "../share/sluice" },
+		       { dirs->state, "guest" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		if ((!kernel ||
-		     readable(kernel, PATH_MAX, exe_dir, image_dirs[i], GUEST_KERNEL_NAME)) &&
+		     readable(kernel, PATH_MAX, places[i].dir, places[i].sub, GUEST_KERNEL_NAME)) &&
 		    (!initrd ||
-		     readable(initrd, PATH_MAX, exe_dir, image_dirs[i], GUEST_INITRD_NAME)))
+		     readable(initrd, PATH_MAX, places[i].dir, places[i].sub, GUEST_INITRD_NAME)))
 			return true;
 	}
 	return false;
@@ -70,7 +74,7 @@ int guest_exe_dir(char *buf, size_t len)
 
 /**
  * guest_image_find() - decide on kernel and initramfs
- * @exe_dir:	guest_exe_dir()
+ * @dirs:	where images may be
  * @kernel, @initrd:	what the user named, NULL = nothing; @initrd "none" = none
  * @why:	on failure, one line that says what to do
  *
@@ -79,7 +83,7 @@ int guest_exe_dir(char *buf, size_t len)
  *
  * Return: 0, -ENOENT, -ENAMETOOLONG
  */
-int guest_image_find(const char *exe_dir, const char *kernel, const char *initrd,
+int guest_image_find(const struct guest_dirs *dirs, const char *kernel, const char *initrd,
 		     struct guest_image *out, char *why, size_t why_len)
 {
 	bool none = initrd && strcmp(initrd, "none") == 0;
@@ -93,14 +97,16 @@ int guest_image_find(const char *exe_dir, const char *kernel, const char *initrd
 	}
 
 	if (kernel) {
-		if (!initrd && !find_image(exe_dir, NULL, out->initrd))
+		if (!initrd && !find_image(dirs, NULL, out->initrd))
 			out->initrd[0] = 0;
 		return 0;
 	}
-	if (find_image(exe_dir, out->kernel, initrd ? NULL : out->initrd) ||
+	if (find_image(dirs, out->kernel, initrd ? NULL : out->initrd) ||
 	    (initrd && find_host_kernel(out->kernel)))
 		return 0;
-	snprintf(why, why_len,
-		 "no guest kernel found: run tools/mkguest to make one, or give --kernel FILE");
+	snprintf(
+		why, why_len,
+		"no guest kernel found: run sluice-mkguest, or `make guest` in the source, or give "
+		"--kernel FILE");
 	return -ENOENT;
 }

@@ -138,11 +138,12 @@ static bool on_signal(void *ctx, int signo)
 static int find_kernel(struct session *s)
 {
 	char exe_dir[PATH_MAX];
+	const struct guest_dirs dirs = { exe_dir, GUEST_STATE_DIR };
 	int err = guest_exe_dir(exe_dir, sizeof(exe_dir));
 
 	if (err < 0)
 		return failed(s, err, "/proc/self/exe: %s", strerror(-err));
-	err = guest_image_find(exe_dir, s->o->kernel, s->o->initrd, &s->image, s->why,
+	err = guest_image_find(&dirs, s->o->kernel, s->o->initrd, &s->image, s->why,
 			       sizeof(s->why));
 	if (err < 0)
 		return err;
@@ -172,7 +173,7 @@ static int check_host(struct session *s)
 		return 0;
 	return failed(s, -ENOTSUP,
 		      "this host's KVM has neither VT-x nor SVM, so Linux does not boot in it: "
-		      "use another host or tools/nested (--force tries all the same)");
+		      "use another host, or sluice-demo for a look (--force tries all the same)");
 }
 
 /* Where the serial console reads and writes. */

@@ -18,12 +18,14 @@
 #include "src/cli/kernel_find.h"
 
 static char top[] = "/tmp/sluice-find-XXXXXX";
-static char bin[64], why[256];
+static char bin[64], state_dir[64], why[256];
 static struct guest_image img;
 
-static const char *const dirs[] = { "bin", "bin/guest", "share", "share/sluice" };
-static const char *const files[] = { "bin/guest/vmlinuz", "bin/guest/initramfs.cpio.gz",
-				     "share/sluice/vmlinuz", "share/sluice/initramfs.cpio.gz" };
+static const char *const folders[] = { "bin",	       "bin/guest", "share",
+				       "share/sluice", "state",	    "state/guest" };
+static const char *const files[] = { "bin/guest/vmlinuz",    "bin/guest/initramfs.cpio.gz",
+				     "share/sluice/vmlinuz", "share/sluice/initramfs.cpio.gz",
+				     "state/guest/vmlinuz",  "state/guest/initramfs.cpio.gz" };
 
 static const char *path_of(const char *name)
 {
@@ -38,11 +40,12 @@ static int setup(void **state)
 	(void)state;
 	if (!mkdtemp(top))
 		return -1;
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		if (mkdir(path_of(dirs[i]), 0755) < 0)
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		if (mkdir(path_of(folders[i]), 0755) < 0)
 			return -1;
 	}
 	snprintf(bin, sizeof(bin), "%s/bin", top);
+	snprintf(state_dir, sizeof(state_dir), "%s/state", top);
 	return 0;
 }
 
@@ -51,8 +54,8 @@ static int teardown(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		unlink(path_of(files[i]));
-	for (size_t i = ARRAY_SIZE(dirs); i-- > 0;)
-		rmdir(path_of(dirs[i]));
+	for (size_t i = ARRAY_SIZE(folders); i-- > 0;)
+		rmdir(path_of(folders[i]));
 	return rmdir(top);
 }
 
@@ -72,8 +75,10 @@ static void have(unsigned mask)
 
 static int find(const char *kernel, const char *initrd)
 {
+	const struct guest_dirs dirs = { bin, state_dir };
+
 	why[0] = 0;
-	return guest_image_find(bin, kernel, initrd, &img, why, sizeof(why));
+	return guest_image_find(&dirs, kernel, initrd, &img, why, sizeof(why));
 }
 
 static void ends_with(const char *path, const char *tail)
@@ -91,10 +96,14 @@ static void image_beside_the_program_comes_first(void **state)
 	assert_int_equal(find(NULL, NULL), 0);
 	ends_with(img.kernel, "bin/guest/vmlinuz");
 	ends_with(img.initrd, "bin/guest/initramfs.cpio.gz");
-	have(0xc);
+	have(0x3c);
 	assert_int_equal(find(NULL, NULL), 0);
 	ends_with(img.kernel, "share/sluice/vmlinuz");
 	ends_with(img.initrd, "share/sluice/initramfs.cpio.gz");
+	have(0x30);
+	assert_int_equal(find(NULL, NULL), 0);
+	ends_with(img.kernel, "state/guest/vmlinuz");
+	ends_with(img.initrd, "state/guest/initramfs.cpio.gz");
 }
 
 /* A kernel of one folder never goes with the modules of another. */
@@ -106,7 +115,7 @@ static void half_an_image_is_none(void **state)
 	ends_with(img.kernel, "share/sluice/vmlinuz");
 	have(0x9);
 	assert_int_equal(find(NULL, NULL), -ENOENT);
-	assert_non_null(strstr(why, "run tools/mkguest"));
+	assert_non_null(strstr(why, "run sluice-mkguest"));
 	assert_null(strchr(why, '\n'));
 }
 
