@@ -5,7 +5,7 @@
 # what is missing when root; otherwise prints the one apt line and exits 1.
 #
 #   tools/deps.sh GROUP... [--check]     GROUP: build lint guest docs bench
-#                                        profile all
+#                                        packaging profile all
 #   tools/deps.sh kernel [--host]        the guest's kernel, into build/guest/
 #
 # `--check` only reports. `kernel` downloads the package that
@@ -21,10 +21,11 @@ packages() {
 	case $1 in
 	build) echo gcc clang libclang-rt-14-dev make git libc6-dev libcmocka-dev liburing-dev \
 		libjansson-dev libseccomp-dev systemtap-sdt-dev python3 ;;
-	lint) echo cppcheck clang-tidy clang-format shellcheck pyflakes3 ;;
+	lint) echo cppcheck clang-tidy clang-format shellcheck pyflakes3 python3-yaml python3-pyhcl ;;
 	guest) echo iproute2 kmod curl bind9-dnsutils qemu-system-x86 seabios busybox-static acpica-tools cpio \
 		zstd xz-utils nginx-light ;;
 	docs) echo mandoc ;;
+	packaging) echo debhelper dpkg-dev lintian mmdebstrap ;;
 	bench) echo python3 gnuplot-nox passt slirp4netns qemu-system-x86 valgrind ;;
 	profile) echo heaptrack libjemalloc2 ;;
 	all) for g in build lint guest docs; do packages $g; done ;;
