@@ -224,7 +224,7 @@ demo:			## install what is missing, build, boot a guest, move real data
 
 check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, vhost-user, end to end
 	$(Q)BUILD=$(B) tests/run --timeout 600 tests/test_groups.sh $(FAST_TESTS) tests/bench/run \
-		tests/vhost/run tests/vhost/engines $(E2E_RUN)
+		tests/packaging/install tests/packaging/fleet tests/vhost/run tests/vhost/engines $(E2E_RUN)
 
 check-long: check	## the same, then guests with every bulk engine, at sizes that take minutes
 	$(Q)CHECK_LONG=1 BUILD=$(B) tests/run --timeout 3600 tests/vhost/run tests/vhost/engines
@@ -301,7 +301,7 @@ soak: all		## mixed load for MINUTES, with engine ENGINE; a verdict at the end
 	$(Q)BUILD=$(B) MINUTES=$(MINUTES) ENGINE=$(ENGINE) bench/soak/run || [ $$? -eq 77 ]
 
 SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
-SCRIPTS = $(shell git ls-files tools tests bench .ci 2>/dev/null | xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)
+SCRIPTS = $(shell git ls-files tools tests bench packaging .ci 2>/dev/null | xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)
 PYTHON  = $(shell git ls-files '*.py' 2>/dev/null) \
 	$(shell git ls-files tools tests bench 2>/dev/null | xargs grep -lE '^\#!.*python' 2>/dev/null)
 TIDY_FLAGS = -I. -D_GNU_SOURCE -std=gnu11 -DSLUICE_VERSION=\"lint\"
@@ -322,23 +322,51 @@ lint:			## cppcheck, clang-tidy, format, shell scripts, man pages
 format:			## rewrite the sources in the house style
 	$(Q)clang-format -i $(SOURCES)
 
-install: all		## install under $(prefix) (DESTDIR is honoured)
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 \
-		$(DESTDIR)$(prefix)/share/sluice
-	install -m 755 $(SLUICE) $(DESTDIR)$(bindir)/sluice
-	for m in $(wildcard docs/man/*.1); do install -m 644 $$m $(DESTDIR)$(mandir)/man1/; done
-	for m in $(wildcard docs/man/*.5); do install -m 644 $$m $(DESTDIR)$(mandir)/man5/; done
-	install -D -m 644 tools/completion/sluice \
-		$(DESTDIR)$(prefix)/share/bash-completion/completions/sluice
-	for f in vmlinuz initramfs.cpio.gz; do [ ! -f $(B)/guest/$$f ] || \
-		install -m 644 $(B)/guest/$$f $(DESTDIR)$(prefix)/share/sluice/; done
+# An installed sluice has its helpers in $(libdir): they take it for the root of this tree.
+libdir  = $(prefix)/lib/sluice
+docdir  = $(prefix)/share/doc/sluice
+unitdir ?= $(prefix)/lib/systemd/system
+DOCS    = $(wildcard docs/*.md docs/*.json docs/*.png docs/*.svg docs/fleet/*) docs/LICENSE
+UNITS   = $(wildcard packaging/systemd/*.service)
+D       = $(DESTDIR)
 
+install: all		## install under $(prefix) (DESTDIR is honoured)
+	install -D -m 755 $(SLUICE) $(D)$(bindir)/sluice
+	install -m 755 tools/sluice-mkguest tools/sluice-demo $(D)$(bindir)/
+	install -D -m 755 -t $(D)$(libdir) $(LOAD) $(INIT) $(NSGUEST)
+	install -D -m 755 -t $(D)$(libdir)/tools tools/deps.sh tools/mkguest tools/nested \
+		tools/nested-init tools/demo-here tools/demo-run
+	install -D -m 755 tools/guest/udhcpc.script $(D)$(libdir)/tools/guest/udhcpc.script
+	install -D -m 644 -t $(D)$(mandir)/man1 $(wildcard docs/man/*.1)
+	install -D -m 644 -t $(D)$(mandir)/man5 $(wildcard docs/man/*.5)
+	install -D -m 644 tools/completion/sluice \
+		$(D)$(prefix)/share/bash-completion/completions/sluice
+	for f in README.md $(DOCS); do install -D -m 644 $$f $(D)$(docdir)/$$f || exit 1; done
+	install -d $(D)$(unitdir)
+	for u in $(UNITS); do sed 's,/usr/bin/sluice,$(bindir)/sluice,' $$u \
+		>$(D)$(unitdir)/$${u##*/} && chmod 644 $(D)$(unitdir)/$${u##*/} || exit 1; done
+	for f in vmlinuz initramfs.cpio.gz; do [ ! -f $(B)/guest/$$f ] || \
+		install -D -m 644 $(B)/guest/$$f $(D)$(prefix)/share/sluice/$$f || exit 1; done
+
+# Folders that others may use are left, but for those of a DESTDIR that are empty.
 uninstall:		## remove what install put there
-	rm -f $(DESTDIR)$(bindir)/sluice
-	rm -f $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(wildcard docs/man/*.1)))
-	rm -f $(addprefix $(DESTDIR)$(mandir)/man5/,$(notdir $(wildcard docs/man/*.5)))
-	rm -f $(DESTDIR)$(prefix)/share/bash-completion/completions/sluice
-	rm -rf $(DESTDIR)$(prefix)/share/sluice
+	rm -f $(addprefix $(D)$(bindir)/,sluice sluice-mkguest sluice-demo)
+	rm -f $(addprefix $(D)$(mandir)/man1/,$(notdir $(wildcard docs/man/*.1)))
+	rm -f $(addprefix $(D)$(mandir)/man5/,$(notdir $(wildcard docs/man/*.5)))
+	rm -f $(D)$(prefix)/share/bash-completion/completions/sluice
+	rm -f $(addprefix $(D)$(unitdir)/,$(notdir $(UNITS)))
+	rm -rf $(D)$(libdir) $(D)$(docdir) $(D)$(prefix)/share/sluice
+	$(if $(DESTDIR),cd $(D)/ && rmdir -p --ignore-fail-on-non-empty $(patsubst /%,%,$(bindir) \
+		$(prefix)/lib $(mandir)/man1 $(mandir)/man5 $(unitdir) \
+		$(prefix)/share/bash-completion/completions $(prefix)/share/doc) 2>/dev/null || true)
+
+.PHONY: deb deb-check
+deb:			## build the Debian package into $(B)/deb; lintian judges it
+	$(Q)tools/deps.sh build packaging
+	$(Q)packaging/make-deb --build $(B)
+
+deb-check: deb		## install it on a clean Debian 12, use it, purge it
+	$(Q)BUILD=$(B) tests/run --timeout 180 tests/packaging/deb
 
 clean:			## remove what was built
 	rm -rf $(B)
