@@ -4,8 +4,8 @@
 # Checks for the Debian packages that a group of targets needs, and installs
 # what is missing when root; otherwise prints the one apt line and exits 1.
 #
-#   tools/deps.sh GROUP... [--check]     GROUP: build lint guest docs bench
-#                                        packaging profile all
+#   tools/deps.sh GROUP... [--check]     GROUP: build lint guest tests docs
+#                                        bench packaging profile all
 #   tools/deps.sh kernel [--host]        the guest's kernel, into build/guest/
 #
 # `--check` only reports. `kernel` downloads the package that
@@ -24,11 +24,12 @@ packages() {
 	lint) echo cppcheck clang-tidy clang-format shellcheck pyflakes3 python3-yaml python3-pyhcl ;;
 	guest) echo iproute2 kmod curl bind9-dnsutils qemu-system-x86 seabios busybox-static acpica-tools cpio \
 		zstd xz-utils nginx-light ;;
+	tests) echo jq iputils-ping traceroute iperf3 openssh-client openssh-server bpftrace ;;
 	docs) echo mandoc ;;
 	packaging) echo debhelper dpkg-dev lintian mmdebstrap ;;
 	bench) echo python3 gnuplot-nox passt slirp4netns qemu-system-x86 valgrind ;;
 	profile) echo heaptrack libjemalloc2 ;;
-	all) for g in build lint guest docs; do packages $g; done ;;
+	all) for g in build lint guest tests docs; do packages $g; done ;;
 	*) return 1 ;;
 	esac
 }
@@ -51,8 +52,12 @@ apt_update() {
 }
 
 # Installs without starting any service (nginx would listen on port 80): Debian
-# asks /usr/sbin/policy-rc.d first, and 101 means no.
+# asks /usr/sbin/policy-rc.d first, and 101 means no. An OpenSSH server that comes only
+# for the tests does not start at the next boot either; Debian's unit looks for that file.
 apt_install() {
+	case " $* " in
+	*" openssh-server "*) mkdir -p /etc/ssh && : >/etc/ssh/sshd_not_to_be_run ;;
+	esac
 	policy=/usr/sbin/policy-rc.d
 	made=
 	if [ ! -e $policy ]; then

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load dns: a name server with a fixed table; load dig: one question, over UDP or
- * TCP (RFC 1035, A records only). Static glibc cannot load a resolver, so names in
- * the other commands' arguments come through here too.
+ * load dns: a name server with a fixed table of addresses of both families; load dig:
+ * one question, over UDP or TCP (RFC 1035, A records only). Static glibc cannot load a
+ * resolver, so names in the other commands' arguments come through here too.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,6 +23,7 @@
 #define DNS_UDP_MAX  512U
 #define DNS_NAME_MAX 256U
 #define TYPE_A	     1U
+#define TYPE_AAAA    28U
 #define CLASS_IN     1U
 #define RCODE_NXNAME 3U
 #define TTL_S	     60U
@@ -239,35 +240,56 @@ static const char *find(const char *name)
 	return NULL;
 }
 
+/* Appends an address record of the name in the question. Returns the length after it. */
+static size_t write_record(uint8_t *msg, size_t at, unsigned int type, const void *addr, size_t len)
+{
+	put16(msg + at, 0xc000 | DNS_HEAD);
+	put16(msg + at + 2, type);
+	put16(msg + at + 4, CLASS_IN);
+	put16(msg + at + 6, 0);
+	put16(msg + at + 8, TTL_S);
+	put16(msg + at + 10, (unsigned int)len);
+	memcpy(msg + at + 12, addr, len);
+	return at + 12 + len;
+}
+
 /* Makes the answer of a question in place. Returns its length, 0 to stay silent. */
 static size_t answer_to(uint8_t *msg, size_t len, size_t size)
 {
-	char name[DNS_NAME_MAX];
-	const char *text;
-	struct in_addr addr;
+	char name[DNS_NAME_MAX], text[INET6_ADDRSTRLEN];
+	unsigned int type, found = 0;
+	struct in6_addr addr;
+	const char *list;
 	size_t at;
 
 	if (len < DNS_HEAD || (msg[2] & 0x80) || get16(msg + 4) != 1)
 		return 0;
 	at = read_name(msg, len, DNS_HEAD, name);
-	if (!at || at + 4 > len || at + 4 + 16 > size)
+	if (!at || at + 4 > len)
 		return 0;
-	text = find(name);
-	msg[2] = (uint8_t)(0x84 | (msg[2] & 1)); /* a response, authoritative */
-	msg[3] = text ? 0x80 : 0x80 | RCODE_NXNAME;
-	memset(msg + 6, 0, 6);
-	if (!text || get16(msg + at) != TYPE_A || inet_pton(AF_INET, text, &addr) != 1)
-		return at + 4;
-	put16(msg + 6, 1);
+	list = find(name);
+	type = get16(msg + at);
 	at += 4;
-	put16(msg + at, 0xc000 | DNS_HEAD);
-	put16(msg + at + 2, TYPE_A);
-	put16(msg + at + 4, CLASS_IN);
-	put16(msg + at + 6, 0);
-	put16(msg + at + 8, TTL_S);
-	put16(msg + at + 10, 4);
-	memcpy(msg + at + 12, &addr, 4);
-	return at + 16;
+	msg[2] = (uint8_t)(0x84 | (msg[2] & 1)); /* a response, authoritative */
+	msg[3] = list ? 0x80 : 0x80 | RCODE_NXNAME;
+	memset(msg + 6, 0, 6);
+	while (list && *list) {
+		size_t n = strcspn(list, ",");
+
+		snprintf(text, sizeof(text), "%.*s", (int)n, list);
+		list += n + (list[n] == ',');
+		if (at + 12 + sizeof(addr) > size)
+			break;
+		if (type == TYPE_A && inet_pton(AF_INET, text, &addr) == 1)
+			at = write_record(msg, at, type, &addr, sizeof(struct in_addr));
+		else if (type == TYPE_AAAA && inet_pton(AF_INET6, text, &addr) == 1)
+			at = write_record(msg, at, type, &addr, sizeof(addr));
+		else
+			continue;
+		found++;
+	}
+	put16(msg + 6, found);
+	return at;
 }
 
 static void on_datagram(struct watch *w, uint32_t events)
@@ -327,7 +349,7 @@ static void on_accept(struct watch *w, uint32_t events)
 	loop_add(&s->w, EPOLLIN);
 }
 
-/* load dns [--listen ADDR:PORT] NAME=ADDR...: answers until it is killed. */
+/* load dns [--listen ADDR:PORT] NAME=ADDR[,ADDR...]...: answers until it is killed. */
 int cmd_dns(const struct options *o)
 {
 	struct watch udp = { .ready = on_datagram }, tcp = { .ready = on_accept };

@@ -28,7 +28,7 @@ static const char usage_text[] =
 	"  reset  --to HOST:PORT                            reset, both ways\n"
 	"  get    URL [--out FILE] [--size N]               HTTP download, sha256\n"
 	"  put    URL FILE | URL --size N                   HTTP upload, sha256\n"
-	"  dns    [--listen ADDR:PORT] NAME=ADDR...         name server of a fixed table\n"
+	"  dns    [--listen ADDR:PORT] NAME=ADDR[,ADDR...]  name server of a fixed table\n"
 	"  dig    NAME [--server ADDR:PORT] [--tcp]\n"
 	"  sha256 FILE\n"
 	"  selftest\n"
