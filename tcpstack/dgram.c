@@ -118,6 +118,7 @@ struct dgram_flow *dgram_new(struct dgram *d, const struct flow_key *key)
 	}
 	df = container_of(f, struct dgram_flow, flow);
 	dlist_init(&df->ready);
+	dlist_init(&df->shares);
 	timer_init(&df->timer, d->expired, d->st);
 	df->ttl = LIMIT_TTL;
 	update_gauge(d);
@@ -128,6 +129,11 @@ static void close_socket(struct dgram *d, struct dgram_flow *df)
 {
 	if (df->flow.fd < 0)
 		return;
+	if (!dlist_empty(&df->shares)) {
+		dlist_del(&df->shares);
+		df->flow.fd = -1;
+		return;
+	}
 	/* The only reference: close() takes it out of epoll, too. */
 	close(df->flow.fd);
 	df->flow.fd = -1;
@@ -148,7 +154,10 @@ void dgram_free(struct dgram *d, struct dgram_flow *df)
 	update_gauge(d);
 }
 
-static void set_buffers(struct stack *st, int fd)
+/**
+ * dgram_set_buffers() - give a datagram socket the sizes that the user wants
+ */
+void dgram_set_buffers(struct stack *st, int fd)
 {
 	int snd = (int)st->cfg.sndbuf, rcv = (int)st->cfg.rcvbuf;
 
@@ -182,7 +191,7 @@ int dgram_connect(struct dgram *d, struct dgram_flow *df, int protocol, const st
 	counter_inc(&st->n.syscalls);
 	if (fd < 0)
 		return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
-	set_buffers(st, fd);
+	dgram_set_buffers(st, fd);
 	if (d->wants_errors)
 		dgram_want_errors(d, fd, sa.sa.sa_family);
 	counter_inc(&st->n.syscalls);

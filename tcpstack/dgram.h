@@ -16,11 +16,14 @@
  * @timer:	end of life, or of patience; the protocol arms it
  * @errors:	the socket has reported an error that was not looked at
  * @ttl:	of the guest's datagrams, as the socket knows it
+ * @shares:	listed with others that share its socket, whose owner it is not; else
+ *		the socket is its own
  */
 struct dgram_flow {
 	struct flow flow;
 	struct dlist ready;
 	struct timer timer;
+	struct dlist shares;
 	bool errors;
 	uint8_t ttl;
 };
@@ -46,6 +49,7 @@ struct dgram {
 };
 
 /* dgram.c */
+void dgram_set_buffers(struct stack *st, int fd);
 int dgram_init(struct dgram *d, uint32_t limit, uint32_t usual, uint32_t record_size);
 void dgram_reset(struct dgram *d);
 void dgram_fini(struct dgram *d);

@@ -43,6 +43,7 @@ struct flow_key {
 	X(ABANDONED, "abandoned", "the guest gave up before it was open")                  \
 	X(IDLE, "idle", "neither side has sent anything for long")                         \
 	X(EVICTED, "evicted", "the longest idle made room for another")                    \
+	X(FORWARD_GONE, "forward-gone", "the forward that it came by was taken away")      \
 	X(DRIVER_GONE, "driver-gone", "the driver left with memory that the socket needs") \
 	X(SHUTDOWN, "shutdown", "the guest has gone, or the program ends")
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forwards at work: listening sockets of the host, served by the stack's loop.
+ * Forwards at work: sockets of the host, served by the stack's loop.
  *
- * Theory of operation. A listening socket is registered edge-triggered like any
- * other; an event puts its forward on the ready list, and forward_run() accepts,
+ * Theory of operation. A forward's socket is registered edge-triggered like any
+ * other. Of UDP, it gives datagrams, which is udp_forward.c's business. Of TCP, it
+ * listens: an event puts its forward on the ready list, and forward_run() accepts,
  * a bounded number each cycle, until the socket is empty. What is accepted
  * becomes a flow that is opened from our side: tcp_accept() sends the guest a
  * SYN. The host's peer is connected by then: its kernel's handshake was with the
@@ -12,28 +13,13 @@
  * When the process has no descriptor left, the connection stays in the backlog,
  * and the edge is gone: such a forward stays ready and is tried again by a timer.
  */
-#include "tcpstack/forward.h"
+#include "tcpstack/forward_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "tcpstack/priv.h"
-
-/**
- * struct forward - one forwarded port
- * @ready:	in forwards.ready while something may be there to accept
- * @fd:		the listening socket, -1 = the slot is free
- * @gen:	of its event tokens; moves when it is freed
- */
-struct forward {
-	struct dlist ready;
-	int fd;
-	uint32_t gen;
-	struct forward_info info;
-};
 
 struct forwards {
 	struct dlist ready;
@@ -54,7 +40,9 @@ static void on_event(void *ctx, uint64_t token, uint32_t events)
 	f = &st->forwards->slots[index];
 	if (f->fd < 0 || f->gen != token_gen(token))
 		return;
-	if (dlist_empty(&f->ready))
+	if (f->info.proto == PROTO_UDP)
+		udp_forward_event(st, f);
+	else if (dlist_empty(&f->ready))
 		dlist_push_tail(&st->forwards->ready, &f->ready);
 }
 
@@ -83,6 +71,8 @@ int forward_init(struct stack *st)
 
 static void drop(struct stack *st, struct forward *f)
 {
+	if (f->info.proto == PROTO_UDP)
+		udp_forward_closing(st, f);
 	loop_del(st->loop, f->fd);
 	close(f->fd);
 	f->fd = -1;
@@ -131,8 +121,12 @@ static struct forward *free_slot(struct forwards *fs)
 	return &fs->slots[fs->top++];
 }
 
-/* The guest's end, in the family of the forward; unspecified if it has none there yet. */
-static struct endpoint guest_of(const struct stack *st, const struct forward_info *f)
+/**
+ * forward_guest() - the guest's end, in the family of the forward
+ *
+ * Its address is unspecified if the guest has none there yet.
+ */
+struct endpoint forward_guest(const struct stack *st, const struct forward_info *f)
 {
 	bool v4 = ipaddr_is_v4(&f->bind.addr);
 
@@ -141,7 +135,7 @@ static struct endpoint guest_of(const struct stack *st, const struct forward_inf
 }
 
 /**
- * stack_forward_add() - serve a listening socket
+ * stack_forward_add() - serve a forward's socket
  * @f:		as forward_socket() gave it; @f->guest is filled in
  * @fd:		the stack's from now on, unless an error is returned
  *
@@ -154,27 +148,33 @@ int stack_forward_add(struct stack *st, struct forward_info *f, int fd)
 	struct forward *slot = free_slot(fs);
 	int err;
 
-	if (f->proto != PROTO_TCP)
+	if (f->proto != PROTO_TCP && f->proto != PROTO_UDP)
 		return -EPROTONOSUPPORT;
 	if (!ipaddr_is_v4(&f->bind.addr) && !st->cfg.ip6)
 		return -EPFNOSUPPORT;
 	if (!slot)
 		return -ENOSPC;
-	/* What is accepted inherits them. */
-	tcp_socket_options(st, fd);
+	if (f->proto == PROTO_UDP)
+		dgram_set_buffers(st, fd);
+	else
+		tcp_socket_options(st, fd); /* what is accepted inherits them */
 	err = loop_add(st->loop, fd, EPOLLIN,
 		       token_make(TOKEN_LISTEN, slot->gen, (uint32_t)(slot - fs->slots)));
 	if (err)
 		return err;
-	f->guest = guest_of(st, f);
+	f->guest = forward_guest(st, f);
 	slot->fd = fd;
 	slot->info = *f;
 	slot->info.accepted = slot->info.refused = 0;
+	if (f->proto == PROTO_UDP)
+		udp_forward_opened(st, slot);
 	return 0;
 }
 
 /**
- * stack_forward_del() - stop listening; connections stay
+ * stack_forward_del() - stop listening
+ *
+ * Connections of TCP stay. Flows of UDP end: the socket was theirs as well.
  *
  * Return: 0 or -ENOENT
  */
@@ -203,18 +203,19 @@ uint32_t stack_forward_list(const struct stack *st, struct forward_info *out, ui
 			continue;
 		if (n < max) {
 			out[n] = st->forwards->slots[i].info;
-			out[n].guest = guest_of(st, &out[n]);
+			out[n].guest = forward_guest(st, &out[n]);
 		}
 		n++;
 	}
 	return n;
 }
 
-/*
- * Whom the guest takes the peer for: itself if the guest would answer through
- * us, else the gateway.
+/**
+ * forward_peer() - whom the guest takes the peer for
+ *
+ * Itself if the guest would answer through us, else the gateway.
  */
-static struct ipaddr peer_for_guest(const struct stack *st, const struct ipaddr *peer)
+struct ipaddr forward_peer(const struct stack *st, const struct ipaddr *peer)
 {
 	if (policy_visible(st, peer))
 		return *peer;
@@ -249,8 +250,8 @@ static bool accept_one(struct stack *st, struct forward *f)
 		return true;
 	}
 	memset(&key, 0, sizeof(key));
-	key.guest = guest_of(st, &f->info);
-	key.remote = (struct endpoint){ peer_for_guest(st, &peer.addr), peer.port };
+	key.guest = forward_guest(st, &f->info);
+	key.remote = (struct endpoint){ forward_peer(st, &peer.addr), peer.port };
 	if (tcp_accept(st, fd, &key, &peer) == 0)
 		f->info.accepted++;
 	else
@@ -258,8 +259,12 @@ static bool accept_one(struct stack *st, struct forward *f)
 	return true;
 }
 
-/* Modifying an edge-triggered registration reports what is there anew: the next wait returns. */
-static void wake_again(struct stack *st, const struct forward *f)
+/**
+ * forward_wake_again() - see to it that the next wait returns at once
+ *
+ * Modifying an edge-triggered registration reports what is there anew.
+ */
+void forward_wake_again(struct stack *st, const struct forward *f)
 {
 	uint32_t index = (uint32_t)(f - st->forwards->slots);
 
@@ -284,5 +289,5 @@ void forward_run(struct stack *st)
 		budget--;
 	}
 	if (!dlist_empty(&fs->ready))
-		wake_again(st, container_of(fs->ready.next, struct forward, ready));
+		forward_wake_again(st, container_of(fs->ready.next, struct forward, ready));
 }

@@ -2,10 +2,10 @@
 /*
  * Forwards: ports of the host that lead to ports of the guest.
  *
- * The main thread reads what the user wrote and makes the listening sockets;
- * the stack takes them over and serves them from its own loop. They outlive
- * drivers and resets. A forward that is taken away closes its socket; what came
- * by it stays open.
+ * The main thread reads what the user wrote and makes the sockets; the stack takes
+ * them over and serves them from its own loop. They outlive drivers and resets. A
+ * forward that is taken away closes its socket: connections that came by it stay
+ * open; flows of UDP, which had no other socket, end.
  *
  * A forward keeps to its family: one that listens on IPv6 leads to an IPv6 address
  * of the guest, and [::] takes nothing that comes over IPv4.

@@ -151,13 +151,18 @@ static int bind_socket(int fd, const struct forward_info *f)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (sa.sa.sa_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	/* So that answers come from the address that was asked. */
+	if (f->proto == PROTO_UDP && sa.sa.sa_family == AF_INET)
+		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
+	else if (f->proto == PROTO_UDP)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
 	if (bind(fd, &sa.sa, len) < 0)
 		return -errno;
 	return f->proto == PROTO_TCP && listen(fd, BACKLOG) < 0 ? -errno : 0;
 }
 
 /**
- * forward_socket() - the listening socket of port number @n of @spec
+ * forward_socket() - the socket of port number @n of @spec
  * @n:		0..count - 1
  * @out:	where it listens, an assigned port included; also on failure
  *

@@ -249,6 +249,11 @@
 /* Ports, and what is accepted from all of them in one cycle. */
 #define LIMIT_FORWARDS		4096
 #define LIMIT_FORWARD_PER_CYCLE 64
+/*
+ * Ports under which the guest may know a peer whose own is taken, as by another
+ * loopback address that is the gateway to it as well.
+ */
+#define LIMIT_FORWARD_ALIASES 8
 /* After EMFILE and its like. */
 #define LIMIT_FORWARD_RETRY_NS 100000000ULL
 

@@ -157,6 +157,7 @@ struct stack_counters {
 	struct counter tcp_retransmits; /* segments sent to the guest again */
 	struct counter tcp_early;	/* segments of the guest that came before their turn */
 	struct counter udp_opened, udp_active, udp_tx, udp_rx;
+	struct counter udp_accepted; /* through forwards */
 	struct counter ping_opened, ping_active, ping_tx, ping_rx;
 	struct counter reassembled; /* datagrams of the guest, from fragments */
 	struct counter dns_queries, dns_answers;

@@ -7,8 +7,8 @@
  * A flow is a pair of the guest's port and a remote endpoint. Its mapping is
  * therefore address- and port-dependent, and so is its filtering: only the
  * remote that the guest has addressed can answer, and nobody can open a flow
- * from outside. The price, that peers cannot be introduced to each other, is
- * one that a sandbox likes to pay.
+ * from outside, but through a forward (udp_forward.c). The price, that peers
+ * cannot be introduced to each other, is one that a sandbox likes to pay.
  *
  * A datagram goes from guest memory to the socket in one sendmsg() during
  * udp_input(), so the frame is done with when that returns. The kernel's send
@@ -29,17 +29,34 @@
 #include "tcpstack/dhcp6_msg.h"
 #include "tcpstack/dhcp_msg.h"
 #include "tcpstack/dns_msg.h"
-#include "tcpstack/udp_priv.h"
+#include "tcpstack/forward_priv.h"
 
 #define IP4_BROADCAST 0xffffffffU
+
+/* Is one end a DNS server, and the other its client? */
+static bool is_dns(const struct flow *f)
+{
+	return (f->inbound ? f->key.guest.port : f->key.remote.port) == DNS_PORT;
+}
 
 static void on_expiry(void *ctx, struct timer *t)
 {
 	struct stack *st = ctx;
 	struct udp_flow *uf = udp_flow_of(container_of(t, struct dgram_flow, timer));
-	bool dns = uf->answered && uf->d.flow.key.remote.port == DNS_PORT;
+	bool over = uf->answered && is_dns(&uf->d.flow);
 
-	dgram_expire(&st->udp->d, &uf->d, dns ? LIMIT_UDP_DNS_IDLE_NS : LIMIT_UDP_IDLE_NS);
+	dgram_expire(&st->udp->d, &uf->d, over ? LIMIT_UDP_DNS_IDLE_NS : LIMIT_UDP_IDLE_NS);
+}
+
+/**
+ * udp_flow_begin() - a new flow begins to age
+ */
+void udp_flow_begin(struct stack *st, struct udp_flow *uf)
+{
+	/* The shorter of the two lives: a later look decides which one applies. */
+	timer_arm(loop_timers(st->loop), &uf->d.timer,
+		  stack_now(st) +
+			  (is_dns(&uf->d.flow) ? LIMIT_UDP_DNS_IDLE_NS : LIMIT_UDP_IDLE_NS));
 }
 
 /**
@@ -58,6 +75,7 @@ int udp_init(struct stack *st)
 	u->d.expired = on_expiry;
 	u->d.active = &st->n.udp_active;
 	u->d.wants_errors = true;
+	dlist_init(&u->forwards);
 	u->stage = malloc(LIMIT_UDP_BATCH * sizeof(*u->stage));
 	rc = u->stage ? dgram_init(&u->d, st->cfg.max_udp, LIMIT_UDP_FLOWS, sizeof(struct udp_flow))
 		      : -ENOMEM;
@@ -87,6 +105,20 @@ void udp_fini(struct stack *st)
 	st->udp = NULL;
 }
 
+/**
+ * udp_count_refusal() - no flow came of a datagram; a limit's option is named, now and then
+ */
+void udp_count_refusal(struct stack *st, enum drop_reason why)
+{
+	stack_drop(st, why);
+	if (why == DROP_FLOW_LIMIT)
+		log_limited(LOG_WARN, "udp", "all %u UDP flows are in use (--max-udp)",
+			    st->udp->d.flows.limit);
+	else if (why == DROP_FORWARD_ADDRESS)
+		log_limited(LOG_WARN, "udp",
+			    "datagram refused: the guest has no IPv6 address to forward to");
+}
+
 /* A flow for the datagram @pkt, connected; NULL when it was refused (and counted). */
 static struct udp_flow *open_flow(struct stack *st, const struct packet *pkt,
 				  const struct flow_key *key)
@@ -104,12 +136,9 @@ static struct udp_flow *open_flow(struct stack *st, const struct packet *pkt,
 		why = DROP_FLOW_LIMIT;
 	audit_decision(st, FLOW_UDP, key, df ? &df->flow : NULL, why);
 	if (why != DROP_NONE) {
-		stack_drop(st, why);
+		udp_count_refusal(st, why);
 		if (why == DROP_POLICY_DENIED)
 			icmp_send_unreachable(st, pkt, UNREACH_PROHIBITED);
-		else
-			log_limited(LOG_WARN, "udp", "all %u UDP flows are in use (--max-udp)",
-				    st->cfg.max_udp);
 		return NULL;
 	}
 	rc = dgram_connect(&st->udp->d, df, 0, &host);
@@ -126,14 +155,26 @@ static struct udp_flow *open_flow(struct stack *st, const struct packet *pkt,
 	}
 	ndp_seen(st, &pkt->src);
 	uf = udp_flow_of(df);
-	uf->rx_hint = UDP_HINT_FIRST;
-	uf->rx_batch = UDP_BATCH_FIRST;
-	/* The shorter of the two lives: a later look decides which one applies. */
-	timer_arm(loop_timers(st->loop), &df->timer,
-		  stack_now(st) + (key->remote.port == DNS_PORT ? LIMIT_UDP_DNS_IDLE_NS
-								: LIMIT_UDP_IDLE_NS));
+	udp_rx_init(&uf->rx);
+	udp_flow_begin(st, uf);
 	counter_inc(&st->n.udp_opened);
 	return uf;
+}
+
+/**
+ * udp_control_add() - one more control message of a send
+ * @msg:	its msg_control has the room
+ */
+void udp_control_add(struct msghdr *msg, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr *c = (struct cmsghdr *)((char *)msg->msg_control + msg->msg_controllen);
+
+	memset(c, 0, CMSG_SPACE(len));
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), data, len);
+	msg->msg_controllen += CMSG_SPACE(len);
 }
 
 /* Payload of @pkt, straight from guest memory, to the flow's socket. */
@@ -141,29 +182,23 @@ static void send_payload(struct stack *st, struct udp_flow *uf, const struct pac
 {
 	const struct offload *off = &pkt->frame->off;
 	uint32_t len = pkt->l4_len - UDP_HLEN;
-	union {
-		struct cmsghdr hdr;
-		char space[CMSG_SPACE(sizeof(uint16_t))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = st->udp->iov };
+	struct udp_control control;
+	struct msghdr msg = { .msg_iov = st->udp->iov, .msg_control = control.space };
 
 	msg.msg_iovlen = frame_iov(pkt->frame, pkt->l4 + UDP_HLEN, len, st->udp->iov, IOV_MAX);
 	if (msg.msg_iovlen == 0 && len) {
 		stack_drop(st, DROP_L4_MALFORMED);
 		return;
 	}
-	if (off->gso == GSO_UDP_L4) {
-		control.hdr.cmsg_level = IPPROTO_UDP;
-		control.hdr.cmsg_type = UDP_SEGMENT;
-		control.hdr.cmsg_len = CMSG_LEN(sizeof(uint16_t));
-		memcpy(CMSG_DATA(&control.hdr), &off->gso_size, sizeof(uint16_t));
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control.space);
-	}
-	if (!stack_is_ours(st, &pkt->dst))
+	if (off->gso == GSO_UDP_L4)
+		udp_control_add(&msg, IPPROTO_UDP, UDP_SEGMENT, &off->gso_size, sizeof(uint16_t));
+	if (uf->forward)
+		udp_forward_address(st, uf, pkt, &control, &msg);
+	else if (!stack_is_ours(st, &pkt->dst))
 		dgram_set_ttl(&st->udp->d, &uf->d, pkt);
 	if (dgram_send(&st->udp->d, &uf->d, &msg, pkt))
 		return;
+	uf->answered |= uf->d.flow.inbound;
 	counter_inc(&st->n.udp_tx);
 	uf->d.flow.tx_bytes += len;
 }

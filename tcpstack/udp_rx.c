@@ -17,21 +17,39 @@
  * whose buffer is the bound, and the flow waits on the ready list. A refill of
  * the ring runs the list again (H14). A batch that came back short has emptied
  * the socket: the next arrival is a new edge.
+ *
+ * A forward's socket is read the same way. Its datagrams are of many flows, and
+ * which one it is of is known for each once it has come; one that no flow will
+ * have is left out, and what stands behind it goes the slow way.
  */
 #include <errno.h>
 
 #include "src/base/bytes.h"
-#include "tcpstack/udp_priv.h"
+#include "tcpstack/forward_priv.h"
 
 /* Batches of short datagrams after which frames are allocated for less. */
 #define RX_SMALL_MAX 32
 
 enum rx_result { RX_DRAINED, RX_MORE, RX_STARVED };
 
-/* Ethernet, IP and UDP headers of a flow's datagrams. */
-static uint32_t headers_len(const struct flow *f)
+/**
+ * struct source - a socket to read
+ * @flow, @forward:	whose it is: one of them is NULL
+ */
+struct source {
+	struct udp_flow *flow;
+	struct forward *forward;
+	struct udp_rx *rx;
+	int fd;
+	bool v4;
+};
+
+/**
+ * udp_rx_init() - a new socket, which nothing is known of
+ */
+void udp_rx_init(struct udp_rx *rx)
 {
-	return ETH_HLEN + (ipaddr_is_v4(&f->key.remote.addr) ? IP4_HLEN : IP6_HLEN) + UDP_HLEN;
+	*rx = (struct udp_rx){ .hint = UDP_HINT_FIRST, .batch = UDP_BATCH_FIRST };
 }
 
 /* The longest payload that one frame to the guest may carry. */
@@ -46,7 +64,8 @@ static uint32_t payload_max(const struct stack *st, uint32_t hlen)
  * Set up message @i: payload into frame @i (if it has one) and then into stage
  * @i. Return: entries of @iov that were used.
  */
-static uint32_t prepare_message(struct udp *u, uint32_t i, struct iovec *iov, uint32_t iov_max)
+static uint32_t prepare_message(struct udp *u, const struct source *src, uint32_t i,
+				struct iovec *iov, uint32_t iov_max)
 {
 	struct udp_batch *b = &u->batch;
 	uint32_t n = 0;
@@ -58,22 +77,30 @@ static uint32_t prepare_message(struct udp *u, uint32_t i, struct iovec *iov, ui
 		b->room[i] = 0; /* scattered beyond what a message takes: stage it all */
 	iov[n] = (struct iovec){ u->stage[i], UDP_STAGE_BYTES };
 	b->msg[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = iov, .msg_iovlen = n + 1 } };
+	if (src->forward) {
+		struct udp_sender *s = &b->sender[i];
+
+		b->msg[i].msg_hdr.msg_name = &s->from;
+		b->msg[i].msg_hdr.msg_namelen = sizeof(s->from);
+		b->msg[i].msg_hdr.msg_control = s->space;
+		b->msg[i].msg_hdr.msg_controllen = sizeof(s->space);
+	}
 	return n + 1;
 }
 
 /*
- * Allocate up to the flow's batch of frames. Return: messages prepared, 0 when
+ * Allocate up to the socket's batch of frames. Return: messages prepared, 0 when
  * the ring has no room for even one.
  */
-static uint32_t prepare_batch(struct stack *st, struct udp_flow *uf)
+static uint32_t prepare_batch(struct stack *st, const struct source *src)
 {
 	struct udp_batch *b = &st->udp->batch;
 	uint32_t payload, i, used = 0;
 
-	b->hlen = headers_len(&uf->d.flow);
-	payload = MIN(uf->rx_hint, payload_max(st, b->hlen));
+	b->hlen = ETH_HLEN + (src->v4 ? IP4_HLEN : IP6_HLEN) + UDP_HLEN;
+	payload = MIN(src->rx->hint, payload_max(st, b->hlen));
 	b->frames = 0;
-	for (i = 0; i < uf->rx_batch && used + 1 < IOV_MAX; i++) {
+	for (i = 0; i < src->rx->batch && used + 1 < IOV_MAX; i++) {
 		int rc = stack_rx_alloc(st, b->hlen + payload, &b->frame[i]);
 
 		/* What can never fit is taken off the socket, for out_udp() to count. */
@@ -81,7 +108,7 @@ static uint32_t prepare_batch(struct stack *st, struct udp_flow *uf)
 			break;
 		b->frames += rc == 0;
 		b->room[i] = rc == 0 ? payload : 0;
-		used += prepare_message(st->udp, i, st->udp->iov + used, IOV_MAX - used);
+		used += prepare_message(st->udp, src, i, st->udp->iov + used, IOV_MAX - used);
 		if (rc)
 			return 1;
 	}
@@ -141,100 +168,159 @@ static void gather(struct udp *u, uint32_t i, uint32_t len)
 }
 
 /* Up at once, so that an overflow happens once; down slowly, so that it is not soon repeated. */
-static void adapt_hint(struct udp_flow *uf, uint32_t longest)
+static void adapt_hint(struct udp_rx *rx, uint32_t longest)
 {
-	if (longest > uf->rx_hint / 2) {
-		uf->rx_hint = MAX(uf->rx_hint, longest);
-		uf->rx_small = 0;
-	} else if (++uf->rx_small == RX_SMALL_MAX) {
-		uf->rx_hint = MAX(uf->rx_hint / 2, (uint32_t)UDP_HINT_FIRST);
-		uf->rx_small = 0;
+	if (longest > rx->hint / 2) {
+		rx->hint = MAX(rx->hint, longest);
+		rx->small = 0;
+	} else if (++rx->small == RX_SMALL_MAX) {
+		rx->hint = MAX(rx->hint / 2, (uint32_t)UDP_HINT_FIRST);
+		rx->small = 0;
 	}
+}
+
+/* Whose message @i is; NULL: nobody's, and counted. */
+static struct udp_flow *flow_of(struct stack *st, const struct source *src, uint32_t i)
+{
+	struct udp_batch *b = &st->udp->batch;
+
+	return src->flow ? src->flow : udp_forward_flow(st, src->forward, &b->msg[i].msg_hdr);
+}
+
+static void count(struct stack *st, struct udp_flow *uf, uint32_t len)
+{
+	uf->d.flow.rx_bytes += len;
+	counter_inc(&st->n.udp_rx);
+}
+
+/*
+ * What has come into the frames, in order, as far as that goes. Return: how many
+ * of the @got messages are done with; @unwanted, unless it is @got, is one of the
+ * others that no flow will have.
+ */
+static uint32_t deliver_frames(struct stack *st, const struct source *src, uint32_t got,
+			       uint32_t *unwanted)
+{
+	struct udp_batch *b = &st->udp->batch;
+	uint32_t i;
+
+	*unwanted = got;
+	for (i = 0; i < got && b->frames > i && b->msg[i].msg_len <= b->room[i]; i++) {
+		struct udp_flow *uf = flow_of(st, src, i);
+
+		if (!uf) {
+			*unwanted = i;
+			break;
+		}
+		commit(st, &uf->d.flow, i, b->msg[i].msg_len);
+		count(st, uf, b->msg[i].msg_len);
+	}
+	return i;
 }
 
 /* Hand over the @got datagrams that have come. */
-static void deliver(struct stack *st, struct udp_flow *uf, uint32_t got)
+static void deliver(struct stack *st, const struct source *src, uint32_t got)
 {
 	struct udp *u = st->udp;
 	struct udp_batch *b = &u->batch;
-	const struct flow *f = &uf->d.flow;
-	uint32_t i, staged, longest = 0;
+	uint32_t unwanted, longest = 0;
+	uint32_t staged = deliver_frames(st, src, got, &unwanted);
 
-	for (i = 0; i < got && b->frames > i && b->msg[i].msg_len <= b->room[i]; i++)
-		commit(st, f, i, b->msg[i].msg_len);
-	staged = i;
 	/* Frames behind an overflow are lost with the rewind: save what is in them. */
-	for (; i < got; i++)
+	for (uint32_t i = staged; i < got; i++)
 		gather(u, i, b->msg[i].msg_len);
 	if (b->frames > staged)
 		st->port->rx_rewind(st->port_ctx);
-	for (i = staged; i < got; i++)
-		out_udp(st, &f->key.remote, &f->key.guest, u->stage[i], b->msg[i].msg_len);
+	for (uint32_t i = staged; i < got; i++) {
+		struct udp_flow *uf = i == unwanted ? NULL : flow_of(st, src, i);
 
-	for (i = 0; i < got; i++) {
-		uf->d.flow.rx_bytes += b->msg[i].msg_len;
-		longest = MAX(longest, (uint32_t)b->msg[i].msg_len);
+		if (!uf)
+			continue;
+		out_udp(st, &uf->d.flow.key.remote, &uf->d.flow.key.guest, u->stage[i],
+			b->msg[i].msg_len);
+		count(st, uf, b->msg[i].msg_len);
 	}
-	adapt_hint(uf, longest);
-	counter_add(&st->n.udp_rx, got);
+	for (uint32_t i = 0; i < got; i++)
+		longest = MAX(longest, (uint32_t)b->msg[i].msg_len);
+	adapt_hint(src->rx, longest);
 }
 
-static enum rx_result receive_failed(struct stack *st, struct udp_flow *uf, int err)
+static enum rx_result receive_failed(struct stack *st, const struct source *src, int err)
 {
 	uint8_t code;
 
 	if (err == EINTR)
 		return RX_MORE;
+	/* A forward's socket is nobody's: no error is kept on it. */
+	if (!src->flow)
+		return RX_DRAINED;
 	/* The error is taken off; datagrams may stand behind it. */
-	if (err != EAGAIN && dgram_take_errors(&st->udp->d, &uf->d) > 0)
+	if (err != EAGAIN && dgram_take_errors(&st->udp->d, &src->flow->d) > 0)
 		return RX_MORE;
 	if (dgram_unreachable_code(err, &code)) {
-		dgram_report_unreachable(&st->udp->d, &uf->d, code);
+		dgram_report_unreachable(&st->udp->d, &src->flow->d, code);
 		return RX_MORE;
 	}
 	return RX_DRAINED;
 }
 
-/* One batch of @uf. */
-static enum rx_result receive(struct stack *st, struct udp_flow *uf)
+/* One batch. */
+static enum rx_result receive(struct stack *st, const struct source *src)
 {
 	struct udp *u = st->udp;
+	struct udp_rx *rx = src->rx;
 	uint32_t want;
 	int got;
 
-	if (uf->d.errors)
-		dgram_take_errors(&u->d, &uf->d);
-	want = prepare_batch(st, uf);
+	want = prepare_batch(st, src);
 	if (want == 0) {
 		st->rx_starved = true;
 		return RX_STARVED;
 	}
 	counter_inc(&st->n.syscalls);
-	got = recvmmsg(uf->d.flow.fd, u->batch.msg, want, MSG_DONTWAIT, NULL);
+	got = recvmmsg(src->fd, u->batch.msg, want, MSG_DONTWAIT, NULL);
 	if (got <= 0) {
 		int err = errno;
 
 		if (u->batch.frames)
 			st->port->rx_rewind(st->port_ctx);
-		return got < 0 ? receive_failed(st, uf, err) : RX_DRAINED;
+		return got < 0 ? receive_failed(st, src, err) : RX_DRAINED;
 	}
-	deliver(st, uf, (uint32_t)got);
-	uf->answered = true;
-	flow_touch(&u->d.flows, &uf->d.flow, stack_now(st));
+	deliver(st, src, (uint32_t)got);
+	if (src->flow) {
+		src->flow->answered = true;
+		flow_touch(&u->d.flows, &src->flow->d.flow, stack_now(st));
+	}
 	if ((uint32_t)got < want) {
-		uf->rx_batch = MAX((uint32_t)got + 1, (uint32_t)UDP_BATCH_FIRST);
+		rx->batch = MAX((uint32_t)got + 1, (uint32_t)UDP_BATCH_FIRST);
 		return RX_DRAINED;
 	}
-	uf->rx_batch = MIN(2 * uf->rx_batch, (uint32_t)LIMIT_UDP_BATCH);
+	rx->batch = MIN(2 * rx->batch, (uint32_t)LIMIT_UDP_BATCH);
 	return RX_MORE;
 }
 
-/**
- * udp_run() - receive what the ready flows have, as far as the ring goes
- *
- * A batch from each flow in turn. Network worker, once a cycle.
- */
-void udp_run(struct stack *st)
+static enum rx_result receive_flow(struct stack *st, struct udp_flow *uf)
+{
+	const struct source src = { .flow = uf,
+				    .rx = &uf->rx,
+				    .fd = uf->d.flow.fd,
+				    .v4 = ipaddr_is_v4(&uf->d.flow.key.remote.addr) };
+
+	if (uf->d.errors)
+		dgram_take_errors(&st->udp->d, &uf->d);
+	return receive(st, &src);
+}
+
+static enum rx_result receive_forward(struct stack *st, struct forward *f)
+{
+	const struct source src = {
+		.forward = f, .rx = &f->rx, .fd = f->fd, .v4 = ipaddr_is_v4(&f->info.bind.addr)
+	};
+
+	return receive(st, &src);
+}
+
+static void run_flows(struct stack *st)
 {
 	struct dlist *ready = &st->udp->d.ready;
 
@@ -246,14 +332,54 @@ void udp_run(struct stack *st)
 			dgram_wake_again(&st->udp->d, df);
 			return;
 		}
-		taken += udp_flow_of(df)->rx_batch;
-		result = receive(st, udp_flow_of(df));
+		taken += udp_flow_of(df)->rx.batch;
+		result = receive_flow(st, udp_flow_of(df));
 		if (result == RX_STARVED)
 			return;
 		dlist_del(&df->ready);
 		if (result == RX_MORE)
 			dlist_push_tail(ready, &df->ready);
 	}
+}
+
+static void run_forwards(struct stack *st)
+{
+	struct dlist *ready = &st->udp->forwards;
+
+	for (uint32_t taken = 0; st->port && !st->rx_starved && !dlist_empty(ready);) {
+		struct forward *f = container_of(ready->next, struct forward, ready);
+		enum rx_result result;
+
+		if (taken >= LIMIT_UDP_PER_CYCLE) {
+			forward_wake_again(st, f);
+			return;
+		}
+		taken += f->rx.batch;
+		result = receive_forward(st, f);
+		if (result == RX_STARVED)
+			return;
+		dlist_del(&f->ready);
+		if (result == RX_MORE)
+			dlist_push_tail(ready, &f->ready);
+	}
+}
+
+/**
+ * udp_run() - receive what flows and forwards have, as far as the ring goes
+ *
+ * A batch from each socket in turn. Network worker, once a cycle.
+ */
+void udp_run(struct stack *st)
+{
+	struct udp *u = st->udp;
+
+	/* In turn, so that a ring with little room serves both kinds. */
+	u->forwards_first = !u->forwards_first;
+	if (u->forwards_first)
+		run_forwards(st);
+	run_flows(st);
+	if (!u->forwards_first)
+		run_forwards(st);
 }
 
 /**

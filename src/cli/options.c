@@ -92,8 +92,8 @@ const struct option_def option_table[] = {
 	  "the gateway's address reaches 127.0.0.1", BOTH, OPT_ONOFF, FIELD(stack.gateway_is_host),
 	  0, 0, NULL },
 	{ "publish", "SPEC", "net.publish",
-	  "or -p: forward [ADDR:]PORT[-PORT]:GUESTPORT of the host to the guest, repeatable; "
-	  "ADDR is 127.0.0.1 unless given, PORT 0 is any and printed",
+	  "or -p: forward [ADDR:]PORT[-PORT]:GUESTPORT[/udp] of the host to the guest, "
+	  "repeatable; ADDR is 127.0.0.1 unless given, PORT 0 is any and printed",
 	  BOTH, OPT_PUBLISH, FIELD(publish), 0, 0, NULL },
 	{ .commands = BOTH, .help = "Policy" },
 	{ "policy", "PROFILE", "policy.profile", "what becomes of what no rule names", BOTH,

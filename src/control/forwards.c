@@ -135,7 +135,7 @@ static int do_del(struct ctl_request *r)
 	uint32_t gone = 0;
 
 	if (!text || forward_parse_listen(&spec, text))
-		return ctl_fail(r, -EINVAL, "listen: not [ADDR:]PORT[-PORT]");
+		return ctl_fail(r, -EINVAL, "listen: not [ADDR:]PORT[-PORT][/udp]");
 	info.proto = spec.proto;
 	info.bind = spec.bind;
 	for (uint16_t i = 0; i < spec.count; i++) {
@@ -180,13 +180,13 @@ const struct ctl_command ctl_forward_commands[] = {
 	{ .name = "forward add",
 	  .help = "forward a port, or a range; port 0 is any, and shown",
 	  .params = { { .name = "spec",
-			.help = "[ADDR:]PORT[-PORT]:GUESTPORT",
+			.help = "[ADDR:]PORT[-PORT]:GUESTPORT[/udp]",
 			.required = true } },
 	  .handler = do_add,
 	  .print = print_forwards },
 	{ .name = "forward del",
-	  .help = "listen no longer; connections stay",
-	  .params = { { .name = "listen", .help = "[ADDR:]PORT[-PORT]", .required = true } },
+	  .help = "listen no longer; connections stay, flows of UDP end",
+	  .params = { { .name = "listen", .help = "[ADDR:]PORT[-PORT][/udp]", .required = true } },
 	  .handler = do_del },
 	{ .name = NULL },
 };

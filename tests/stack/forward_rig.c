@@ -109,3 +109,79 @@ void fwd_guest_probes(struct rig *r, const struct ipaddr *addr)
 	while (rig_pop(r, &pkt)) /* nobody objects; a router may introduce itself */
 		assert_int_equal(pkt.icmp_type, 134);
 }
+
+static uint8_t data[65536];
+
+/**
+ * fwd_peer_at() - a datagram socket at @addr and @port, connected to the forward @f
+ * @addr:	host order
+ * @port:	0 = any
+ */
+int fwd_peer_at(const struct forward_info *f, uint32_t addr, uint16_t port)
+{
+	struct endpoint self = { ipaddr_from_v4(addr), port };
+	union sockaddr_any sa;
+	socklen_t len = endpoint_to_sockaddr(&self, &sa);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, &sa.sa, len), 0);
+	len = endpoint_to_sockaddr(&f->bind, &sa);
+	assert_int_equal(connect(fd, &sa.sa, len), 0);
+	return fd;
+}
+
+/**
+ * fwd_peer_sends() - the peer @fd sends the guest a datagram
+ */
+void fwd_peer_sends(int fd, uint32_t len, uint64_t seed)
+{
+	rig_pattern(data, len, seed, 0);
+	assert_int_equal(send(fd, data, len, 0), len);
+}
+
+static bool try_receive(int fd, ssize_t *n)
+{
+	*n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+	assert_true(*n >= 0 || errno == EAGAIN);
+	return *n >= 0;
+}
+
+/**
+ * fwd_peer_gets() - cycle until the peer @fd has an answer
+ */
+void fwd_peer_gets(struct rig *r, int fd, uint32_t len, uint64_t seed)
+{
+	ssize_t n;
+
+	RIG_UNTIL(r, try_receive(fd, &n));
+	assert_int_equal(n, len);
+	rig_pattern_check(data, len, seed, 0);
+}
+
+/**
+ * fwd_guest_gets() - cycle until the guest has a datagram for its @port
+ */
+void fwd_guest_gets(struct rig *r, struct rig_pkt *pkt, uint16_t port, uint32_t len, uint64_t seed)
+{
+	RIG_UNTIL(r, rig_pop(r, pkt));
+	assert_int_equal(pkt->proto, PROTO_UDP);
+	assert_int_equal(pkt->dport, port);
+	assert_int_equal(pkt->payload_len, len);
+	rig_pattern_check(pkt->payload, len, seed, 0);
+}
+
+/**
+ * fwd_guest_answers() - the guest sends a datagram back to where @pkt has come from
+ */
+void fwd_guest_answers(struct rig *r, const struct rig_pkt *pkt, uint32_t len, uint64_t seed)
+{
+	static uint8_t frame[PORT_FRAME_MAX];
+	uint32_t n;
+
+	rig_pattern(data, len, seed, 0);
+	n = pkt->ethertype == ETHERTYPE_IP6
+		    ? rig_build_udp6(r, frame, pkt->dport, &pkt->src6, pkt->sport, data, len)
+		    : rig_build_udp(r, frame, pkt->dport, pkt->src, pkt->sport, data, len);
+	assert_int_equal(rig_send(r, frame, n, NULL), TX_DONE);
+}

@@ -14,4 +14,11 @@ void fwd_guest_conn(struct rig *r, const struct rig_pkt *syn, struct rig_conn *c
 void fwd_guest_gets_syn(struct rig *r, struct rig_pkt *syn, uint16_t port);
 void fwd_guest_probes(struct rig *r, const struct ipaddr *addr);
 
+/* of UDP: a datagram is its length and the seed of its bytes, all of which are compared */
+int fwd_peer_at(const struct forward_info *f, uint32_t addr, uint16_t port);
+void fwd_peer_sends(int fd, uint32_t len, uint64_t seed);
+void fwd_peer_gets(struct rig *r, int fd, uint32_t len, uint64_t seed);
+void fwd_guest_gets(struct rig *r, struct rig_pkt *pkt, uint16_t port, uint32_t len, uint64_t seed);
+void fwd_guest_answers(struct rig *r, const struct rig_pkt *pkt, uint32_t len, uint64_t seed);
+
 #endif

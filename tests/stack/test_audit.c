@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the stack tells of its decisions, and of how flows have ended. */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/forward_rig.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include "src/base/base.h"
 #include "src/base/log.h"
 #include "tcpstack/audit.h"
-#include "tcpstack/forward.h"
 #include "tcpstack/limits.h"
 #include "tcpstack/names.h"
 #include "tcpstack/policy.h"
@@ -492,6 +491,40 @@ static void forwards_are_told_as_inbound(void **state)
 	close(peer);
 }
 
+/* Of UDP as well: who came, who was turned away, and how it ended. */
+static void forwards_of_udp_are_told_as_inbound(void **state)
+{
+	struct rig_config cfg;
+	struct forward_info f;
+	struct rig_pkt pkt;
+	int fd[2];
+
+	(void)state;
+	rig_config_defaults(&cfg);
+	cfg.stack.max_udp = 1;
+	start(&cfg.stack, RING_BYTES);
+	f = fwd_add(t.r, "0:53/udp");
+	for (int i = 0; i < 2; i++)
+		fd[i] = fwd_peer(&f);
+	fwd_peer_sends(fd[0], 10, 1);
+	fwd_guest_gets(t.r, &pkt, 53, 10, 1);
+	assert_decision(FLOW_UDP, AUDIT_ALLOW, AUDIT_FORWARD);
+	assert_true(t.rec.inbound && t.rec.has_flow);
+	assert_endpoint(&t.rec.guest, GUEST, 53);
+	assert_endpoint(&t.rec.remote, RIG_GATEWAY, pkt.sport);
+	assert_int_equal(ipaddr_v4(&t.rec.host.addr), LOOPBACK);
+	fwd_peer_sends(fd[1], 10, 1);
+	RIG_UNTIL(t.r, rig_drops(t.r, DROP_FLOW_LIMIT) == 1);
+	assert_decision(FLOW_UDP, AUDIT_DENY, AUDIT_FORWARD);
+	assert_int_equal(t.rec.why, DROP_FLOW_LIMIT);
+	assert_int_equal(stack_forward_del(rig_stack(t.r), PROTO_UDP, &f.bind), 0);
+	assert_close(FLOW_UDP, END_FORWARD_GONE);
+	assert_true(t.rec.inbound);
+	assert_int_equal(t.rec.rx_bytes, 10);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 /* Nobody reads: what finds no room is counted, and flows do not notice. */
 static void a_full_ring_costs_records_and_nothing_else(void **state)
 {
@@ -560,6 +593,7 @@ int main(void)
 		TEST(idleness_and_silence_are_ends),
 		TEST(the_end_of_the_stack_ends_its_flows),
 		TEST(forwards_are_told_as_inbound),
+		TEST(forwards_of_udp_are_told_as_inbound),
 		TEST(a_full_ring_costs_records_and_nothing_else),
 		TEST(a_flood_of_denials_is_bounded_and_counted),
 	};

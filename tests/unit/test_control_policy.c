@@ -154,6 +154,33 @@ static void forwards_come_and_go(void **state)
 	refused("{\"cmd\":\"forward del\",\"args\":[\"x\"]}", "bad-argument", "listen:");
 }
 
+/* The same for UDP, whose ports have numbers of their own. */
+static void forwards_of_udp_come_and_go(void **state)
+{
+	char line[128];
+	const json_t *f;
+	uint16_t port;
+	json_t *r;
+
+	(void)state;
+	r = result_of("{\"cmd\":\"forward add\",\"args\":[\"0.0.0.0:0:53/udp\"]}");
+	f = json_array_get(json_object_get(r, "forwards"), 0);
+	port = (uint16_t)json_integer_value(json_object_get(f, "port"));
+	assert_int_not_equal(port, 0);
+	assert_string_equal(json_string_value(json_object_get(f, "proto")), "udp");
+	assert_string_equal(json_string_value(json_object_get(f, "guest")), "10.0.2.15:53");
+	json_decref(r);
+	snprintf(line, sizeof(line), "{\"cmd\":\"forward add\",\"args\":[\"%u:54/udp\"]}", port);
+	refused(line, "exists", "in use");
+	assert_int_equal(forwards(), 1);
+	snprintf(line, sizeof(line), "{\"cmd\":\"forward del\",\"args\":[\"0.0.0.0:%u\"]}", port);
+	refused(line, "not-found", "not forwarded");
+	snprintf(line, sizeof(line), "{\"cmd\":\"forward del\",\"args\":[\"0.0.0.0:%u/udp\"]}",
+		 port);
+	ok(line);
+	assert_int_equal(forwards(), 0);
+}
+
 /* A range of which one port is taken: nothing of it stays. */
 static void a_range_is_had_whole_or_not_at_all(void **state)
 {
@@ -179,6 +206,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bad_changes_leave_all_as_it_was, begin, end),
 		cmocka_unit_test_setup_teardown(gateway_ports_change, begin, end),
 		cmocka_unit_test_setup_teardown(forwards_come_and_go, begin, end),
+		cmocka_unit_test_setup_teardown(forwards_of_udp_come_and_go, begin, end),
 		cmocka_unit_test_setup_teardown(a_range_is_had_whole_or_not_at_all, begin, end),
 	};
 

@@ -208,6 +208,10 @@ static const struct call writer_may_not[] = {
 
 static const struct call main_may[] = {
 	{ "socket", SYS_socket, { AF_INET, SOCK_STREAM | NONBLOCKING, 0 } },
+	{ "socket", SYS_socket, { AF_INET, SOCK_DGRAM | NONBLOCKING, 0 } },
+	{ "socket", SYS_socket, { AF_INET6, SOCK_DGRAM | NONBLOCKING, 0 } },
+	{ "setsockopt", SYS_setsockopt, { -1, IPPROTO_IP, IP_PKTINFO } },
+	{ "setsockopt", SYS_setsockopt, { -1, IPPROTO_IPV6, IPV6_RECVPKTINFO } },
 	{ "bind", SYS_bind, { -1 } },
 	{ "listen", SYS_listen, { -1 } },
 	{ "accept4", SYS_accept4, { -1 } },

@@ -110,6 +110,27 @@ check a-hundred-clients-at-once "" crr --count 1000 --concurrency 100
 check bytes-into-the-guest "" "$LOAD" bulk --to "127.0.0.1:$FWD" --dir up --size 64m --flows 8
 check bytes-out-of-the-guest "" "$LOAD" bulk --to "127.0.0.1:$FWD" --dir down --size 64m --flows 8
 check half-closed-through-a-forward "" "$LOAD" half --to "127.0.0.1:$FWD" --size 4m
+
+# The server in the guest echoes datagrams on the same port. A hundred clients at once,
+# each with a size of its own, so short that the forward's socket holds all of them; each
+# compares every byte.
+ctl --json forward add 0:8080/udp >"$W/forward-udp"
+FWU=$(sed 's/.*"port": *\([0-9]*\).*/\1/' "$W/forward-udp")
+seq 100 | xargs -P 100 -I N sh -c "
+	'$LOAD' udp --to 127.0.0.1:$FWU --count 20 --size \$((N * 4)) --seed N --timeout 60 ||
+		echo client N" >"$W/clients" 2>&1
+check a-hundred-clients-of-udp "$(grep client "$W/clients" | head -3)" \
+	test "$(grep -c '"ok":true' "$W/clients")" = 100
+check each-of-them-is-a-flow "$(ctl forward list)" \
+	sh -c "'$B/sluice' ctl --control '$C' forward list | grep -q '^udp.* 100 *0\$'"
+for size in 0 1472 1473 9000 65507; do
+	check "udp-$size-through-a-forward" "" \
+		"$LOAD" udp --to "127.0.0.1:$FWU" --count 5 --size $size --timeout 60
+done
+check forward-of-udp-is-taken-away "" ctl forward del "$FWU/udp"
+check its-flows-have-ended "$(ctl flows udp)" \
+	sh -c "! '$B/sluice' ctl --control '$C' flows udp | grep -q 8080"
+check udp-is-gone "" sh -c "! '$LOAD' udp --to 127.0.0.1:$FWU --count 1 --size 1 --timeout 5"
 check forward-is-taken-away "" ctl forward del "$FWD"
 check it-is-gone "" sh -c "! '$LOAD' rr --to 127.0.0.1:$FWD --count 1 --size 1 --timeout 5"
 kill "$(cat "$W/pid")"

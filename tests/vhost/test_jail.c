@@ -552,6 +552,26 @@ static void low_ports_are_bound_at_the_start(void **state)
 	stop(&s);
 }
 
+/* The calls that a forward takes are there once rights are gone, in both families. */
+static void forwards_of_udp_are_added_in_jail(void **state)
+{
+	const char *const args[] = {
+		"vhost-user", "--socket", front_end, "--control", control, NULL
+	};
+	struct sluice s;
+
+	(void)state;
+	start(&s, args, NULL);
+	assert_true(ask(&s, "{\"cmd\":\"forward add\",\"args\":[\"0.0.0.0:0:53/udp\"]}\n"));
+	assert_non_null(strstr(s.state, "\"ok\":true"));
+	assert_true(ask(&s, "{\"cmd\":\"forward add\",\"args\":[\"[::]:0:53/udp\"]}\n"));
+	/* A host without IPv6 says so; it takes no call that is not allowed. */
+	assert_non_null(strstr(s.state, "\"ok\":"));
+	assert_true(ask(&s, "{\"cmd\":\"forward list\"}\n"));
+	assert_non_null(strstr(s.state, "\"proto\":\"udp\""));
+	stop(&s);
+}
+
 /* --- the host's resolvers, which change while we run -------------------------------- */
 
 #define ETC_RESOLV "/etc/resolv.conf"
@@ -840,6 +860,7 @@ int main(void)
 		cmocka_unit_test_teardown(no_task_of_a_vm_has_rights_left, after_each),
 		cmocka_unit_test_teardown(a_jail_that_is_off_is_seen_to_be, after_each),
 		cmocka_unit_test_teardown(low_ports_are_bound_at_the_start, after_each),
+		cmocka_unit_test_teardown(forwards_of_udp_are_added_in_jail, after_each),
 		cmocka_unit_test_teardown(the_hosts_resolvers_are_followed, after_each),
 		cmocka_unit_test_teardown(an_audit_file_is_opened_anew, after_each),
 		cmocka_unit_test_teardown(mounts_stand_in_for_landlock, after_each),
