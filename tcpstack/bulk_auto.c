@@ -210,6 +210,8 @@ static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int 
  */
 const struct bulk_ops *bulk_pick(struct bulk *b, struct bulk_queue *q, int fd)
 {
+	/* It may be that nothing is lent any more, and that less is pending than when it was. */
+	q->waiting = false;
 	for (enum bulk_engine e = BULK_SPLICE; q->allowed && e < BULK_ENGINES; e++) {
 		if (!(q->allowed & 1U << e))
 			continue;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/time.h>
@@ -76,6 +77,13 @@ static void fake_close(struct bulk *b, struct bulk_loan *ln)
 	(void)b;
 	(void)ln;
 	closes++;
+}
+
+/* As the kernel-tracked engines: a small batch is not worth it. */
+static bool fake_wants(struct bulk *b, const struct bulk_queue *q)
+{
+	(void)b;
+	return q->bytes >= 10000;
 }
 
 static const struct bulk_ops fake_copy = { .name = "copy", .send = fake_send };
@@ -392,6 +400,46 @@ static void a_sleeping_worker_wakes_for_what_is_lent(void **state)
 	assert_false(fx.q.loan->due);
 }
 
+static void room(struct bulk *b, struct bulk_queue *q)
+{
+	(void)b;
+	(void)q;
+}
+
+/*
+ * A flow waits for what is lent, and the driver goes: all comes home, and what waited is
+ * dropped. What the guest sends again is a smaller batch, which waits for nothing.
+ */
+static void a_wait_ends_with_what_waited(void **state)
+{
+	uint32_t offered;
+
+	(void)state;
+	fake_ref.notifies = true;
+	fake_ref.wants = fake_wants;
+	fx.b.on_room = room;
+	by_ref = true;
+	for (int i = 0; i < LIMIT_BULK_LENT_SEGS; i++) {
+		assert_int_equal(put(1000, 1, true), BULK_HELD);
+		if (i % 16 == 15)
+			send_all(16000);
+	}
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(put(1000, 1, true), BULK_HELD);
+	assert_int_equal(bulk_send(&fx.b, &fx.q, -1, &offered), -EAGAIN);
+	assert_true(fx.q.waiting);
+	let_go = LIMIT_BULK_LENT_SEGS * 1000;
+	bulk_drain(&fx.b);
+	assert_int_equal(bulk_drop_frames(&fx.b, &fx.q), 20000);
+	fx.put -= 20000;
+	assert_int_equal(put(1000, 1, true), BULK_HELD);
+	send_all(1000);
+	assert_false(fx.q.waiting);
+	fake_ref.notifies = false;
+	fake_ref.wants = NULL;
+	assert_memory_equal(sink, fx.bytes, sunk);
+}
+
 /* H76: a loan outlives its flow, with the socket; its handle tells when it is gone. */
 static void a_loan_outlives_its_flow(void **state)
 {
@@ -569,6 +617,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_stopped_reader_is_asked_seldom, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_sleeping_worker_wakes_for_what_is_lent, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_wait_ends_with_what_waited, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_loan_outlives_its_flow, setup, teardown),
 		cmocka_unit_test_setup_teardown(loans_are_lent_on_when_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(abandoning_takes_all_back, setup, teardown),
