@@ -139,6 +139,8 @@ void bulk_init(struct bulk *b, struct stack *st, struct pool *segs, struct pool 
 {
 	*b = (struct bulk){ .st = st, .segs = segs, .bufs = bufs, .loans = loans, .iov = iov };
 	b->engines[BULK_COPY] = &bulk_copy;
+	for (int e = 0; e < BULK_ENGINES; e++)
+		bulk_trial_init(&b->trial[e]);
 	dlist_init(&b->lending);
 	dlist_init(&b->idle);
 }
@@ -286,6 +288,8 @@ ssize_t bulk_send(struct bulk *b, struct bulk_queue *q, int fd, uint32_t *offere
 	came_ns = bulk_seg_of(q->pending.next)->came_ns;
 	hist_add(&b->st->n.ring_to_socket_ns, stack_now(b->st) - came_ns);
 	counter_add((struct counter *)((char *)&b->st->n + ops->bytes), (uint64_t)n);
+	if (b->judged)
+		bulk_trial_sent(b->judged, (uint32_t)n);
 	if (ops->reap)
 		q->by_ref += (uint64_t)n;
 	accept_bytes(b, q, (uint32_t)n, ops->reap ? q->loan : NULL);

@@ -31,6 +31,7 @@
 
 #include "arena/arena.h"
 #include "src/base/dlist.h"
+#include "tcpstack/bulk_trial.h"
 #include "tcpstack/port.h"
 #include "tcpstack/stack.h"
 
@@ -196,6 +197,8 @@ struct bulk_probe {
  * @probes:	how each of them came about
  * @engine_priv:	their own
  * @iov:	for the length of one send
+ * @trial:	what each engine by reference has cost beside a copy, for `auto`
+ * @judged:	the one of them that the batch in hand went by; NULL = it had no choice
  * @lending:	loans with something lent; @idle: without, least recently used first
  * @frames, @descs:	guest frames held by all queues, and their descriptors
  * @lent_frames, @lent_descs, @lent_bytes:	by all loans
@@ -207,6 +210,8 @@ struct bulk {
 	const struct bulk_ops *engines[BULK_ENGINES];
 	struct bulk_probe probes[BULK_ENGINES];
 	void *engine_priv[BULK_ENGINES];
+	struct bulk_trial trial[BULK_ENGINES];
+	struct bulk_trial *judged;
 	struct pool *segs, *bufs, *loans;
 	struct scratch *iov;
 	struct dlist lending, idle;
@@ -270,8 +275,5 @@ void bulk_abandon(struct bulk *b);
 
 /* bulk_copy.c, bulk_splice.c, bulk_zc.c, bulk_uring.c */
 extern const struct bulk_ops bulk_copy, bulk_splice, bulk_zc, bulk_uring;
-
-/* bulk_splice.c */
-extern const struct bulk_ops bulk_splice;
 
 #endif

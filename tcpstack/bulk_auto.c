@@ -176,13 +176,19 @@ static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int 
 	struct bulk_loan *ln;
 	struct counter *why;
 
-	if (b->st->cfg.bulk == STACK_BULK_AUTO &&
-	    (q->bytes < LIMIT_BULK_BY_REF_MIN || q->bytes / q->segs < LIMIT_BULK_SEG_MIN)) {
+	if (b->st->cfg.bulk == STACK_BULK_AUTO && q->bytes / q->segs < LIMIT_BULK_SEG_MIN) {
 		counter_inc(&n->bulk_small);
 		return false;
 	}
 	if (b->engines[e]->wants && !b->engines[e]->wants(b, q))
 		return false;
+	if (b->st->cfg.bulk == STACK_BULK_AUTO) {
+		b->judged = &b->trial[e];
+		if (bulk_trial_way(b, b->judged) == BULK_WAY_COPY) {
+			counter_inc(&n->bulk_dear);
+			return false;
+		}
+	}
 	ln = bulk_loan_open(b, q, e, fd);
 	if (!ln) {
 		counter_inc(q->allowed & 1U << e ? &n->bulk_crowd : &n->bulk_elsewhere);
@@ -203,15 +209,16 @@ static bool suits(struct bulk *b, struct bulk_queue *q, enum bulk_engine e, int 
 /**
  * bulk_pick() - the engine for what is pending in @q now
  *
- * By reference where the flow may, the batch is worth it and the bounds allow;
- * else the copy. A flow's first choice is asked first, and the next one only if
- * that has turned out unable. Return: NULL when nothing should be sent before
- * something that is lent has come back.
+ * By reference where the flow may, the batch is worth it, the bounds allow, and it has
+ * not turned out dearer of late (bulk_trial.c); else the copy. A flow's first choice is asked
+ * first, and the next one only if that has turned out unable. Return: NULL when nothing should be
+ * sent before something that is lent has come back.
  */
 const struct bulk_ops *bulk_pick(struct bulk *b, struct bulk_queue *q, int fd)
 {
 	/* It may be that nothing is lent any more, and that less is pending than when it was. */
 	q->waiting = false;
+	b->judged = NULL;
 	for (enum bulk_engine e = BULK_SPLICE; q->allowed && e < BULK_ENGINES; e++) {
 		if (!(q->allowed & 1U << e))
 			continue;

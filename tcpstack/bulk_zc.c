@@ -116,7 +116,7 @@ bool zc_wants(struct bulk *b, const struct bulk_queue *q)
 	case ZC_NEW:
 		return q->bytes >= LIMIT_BULK_ZC_PROBE_BYTES;
 	case ZC_ON:
-		return q->bytes >= LIMIT_BULK_BY_REF_MIN && q->engine_state < ZC_STATE_END &&
+		return q->bytes >= LIMIT_BULK_SEG_MIN && q->engine_state < ZC_STATE_END &&
 		       !(q->loan && zc_full(zc_track_of(q->loan)));
 	case ZC_PROBING:
 	case ZC_OFF:

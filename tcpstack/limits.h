@@ -167,11 +167,21 @@
 /* Flows that lend at one time. */
 #define LIMIT_BULK_LOANS 128
 /*
- * What auto gives away: batches that are worth the questions about them, of
- * segments that are worth the handling of their pages (docs/experiments.md).
+ * What auto gives away: batches of segments that are worth the handling of their pages
+ * (docs/experiments.md). One such segment is batch enough.
  */
-#define LIMIT_BULK_BY_REF_MIN (64U << 10)
-#define LIMIT_BULK_SEG_MIN    (32U << 10)
+#define LIMIT_BULK_SEG_MIN (32U << 10)
+/*
+ * How auto tells which way is cheaper (bulk_trial.c): payload of a turn, and of its first
+ * part after a change, which is not measured; how long a turn may take; how often in a
+ * row the other way must win to become the usual one; and at the most so many turns
+ * between two tries of it: at twice the cost, one in 64 is 1.6 %.
+ */
+#define LIMIT_BULK_TURN_BYTES	(16U << 20)
+#define LIMIT_BULK_SETTLE_BYTES (4U << 20)
+#define LIMIT_BULK_TURN_NS	1000000000ULL
+#define LIMIT_BULK_WINS		3
+#define LIMIT_BULK_PATIENCE_MAX 64
 /* The first batch that goes by reference, to learn what the kernel does with such. */
 #define LIMIT_BULK_ZC_PROBE_BYTES (60U << 10)
 /* So many answers "copied" in a row end it for a flow. */

@@ -131,11 +131,14 @@ static inline uint32_t stack_flow_cap(uint32_t asked, uint32_t usual)
  * struct stack_env - what the stack takes from outside, so that tests own it
  * @now_ns:	monotonic time; read once a cycle, in loop_wait()
  * @random:	fill @buf with @len random bytes
+ * @cpu_ns:	CPU time of the stack's thread; asked once in some MiB of bulk. NULL =
+ *		not known: `auto` then goes by sizes alone
  * @ctx:	handed to both
  */
 struct stack_env {
 	uint64_t (*now_ns)(void *ctx);
 	void (*random)(void *ctx, void *buf, size_t len);
+	uint64_t (*cpu_ns)(void *ctx);
 	void *ctx;
 };
 
@@ -181,7 +184,10 @@ struct stack_counters {
 	struct counter returned_frames; /* ... that went back unsent with the driver */
 	struct counter bulk_copy_bytes, bulk_splice_bytes, bulk_zerocopy_bytes, bulk_uring_bytes;
 	struct counter bulk_small, bulk_bound, bulk_late, bulk_crowd; /* batches copied: why */
-	struct counter bulk_elsewhere;			  /* flows whose peer cannot be watched */
+	struct counter bulk_dear;
+	struct counter bulk_turns;		      /* measured, one way or the other */
+	struct counter bulk_cost_copy, bulk_cost_ref; /* gauges: ns of CPU time a MiB, of late */
+	struct counter bulk_elsewhere;		      /* flows whose peer cannot be watched */
 	struct counter bulk_lent_bytes, bulk_lent_frames; /* gauges: referred to by sockets */
 	struct counter bulk_zc_sends, bulk_zc_copied;	  /* ... that the kernel copied after all */
 	struct counter bulk_released;			  /* segments that sockets have let go */

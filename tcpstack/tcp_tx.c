@@ -94,7 +94,7 @@ static void measure_room(struct tcp *t, struct tcp_flow *fl)
 static uint32_t near_window(const struct tcp_flow *fl)
 {
 	uint64_t bdp = fl->rtt_min * LIMIT_TCP_LINK_BYTES_PER_US / NS_PER_US;
-	uint64_t least = fl->tx.loan ? LIMIT_TCP_WINDOW_LENT : LIMIT_TCP_WINDOW_NEAR;
+	uint64_t least = bulk_is_lent(&fl->tx) ? LIMIT_TCP_WINDOW_LENT : LIMIT_TCP_WINDOW_NEAR;
 
 	return (uint32_t)MIN(MAX(bdp, least), 65535ULL << fl->rcv_scale);
 }

@@ -96,6 +96,15 @@ static void env_random(void *ctx, void *buf, size_t len)
 	rng_fill(buf, len);
 }
 
+static uint64_t env_cpu(void *ctx)
+{
+	struct timespec ts;
+
+	(void)ctx;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
 static void on_wake(void *ctx, uint32_t events)
 {
 	/* To have woken up is all: the mailbox is looked at in each cycle. */
@@ -215,7 +224,7 @@ static void dismantle(struct net_worker *w)
  */
 int net_worker_new(struct net_worker **out, const struct net_worker_config *cfg)
 {
-	const struct stack_env env = { .now_ns = env_now, .random = env_random };
+	const struct stack_env env = { .now_ns = env_now, .random = env_random, .cpu_ns = env_cpu };
 	struct net_worker *w = calloc(1, sizeof(*w));
 	int err;
 

@@ -82,7 +82,7 @@ static bool slots_are_mallocs(void)
  */
 struct rig *rig_new(const struct rig_config *cfg)
 {
-	struct stack_env env = { env_now, env_random, NULL };
+	struct stack_env env = { .now_ns = env_now, .random = env_random };
 	struct rig *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
