@@ -6,6 +6,7 @@ the processes may run: "free", or "one-core", all of them on one CPU, where no w
 crosses to another and what is left is the cost of the software.
 """
 import copy
+import fnmatch
 
 from . import meter
 from .setups import Failed
@@ -367,3 +368,13 @@ def ab():
 
 
 SETS = {"quick": quick, "full": full, "tiny": tiny, "ab": ab}
+
+
+def words(options):
+    """The names in repeated options that may each hold several, with commas between."""
+    return [w for several in options for w in several.split(",") if w]
+
+
+def named(items, patterns):
+    """Those whose name is, or matches, one of @patterns."""
+    return [i for i in items if any(fnmatch.fnmatchcase(i.name, p) for p in patterns)]

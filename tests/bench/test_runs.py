@@ -72,6 +72,12 @@ def test_compare_knows_its_names():
     assert done.returncode == 2 and "nobody" in done.stderr, done
 
 
+def test_ab_knows_its_names():
+    done = subprocess.run(["bench/ab", ".", ".", "--only", "crr-*,nobody"], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 2 and "nobody" in done.stderr, done
+
+
 def alive(mark):
     """Processes whose command line has @mark in it."""
     found = []
