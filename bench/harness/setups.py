@@ -228,10 +228,10 @@ class Setup:
         try:
             if "idle" not in run.stdout.readline():
                 raise Failed(f"{self.name}: the connections do not come about")
-            time.sleep(seconds * 0.1)
+            time.sleep(seconds * 0.5)  # what came before has its after-effects
             began = time.monotonic()
             first = look()
-            time.sleep(seconds * 0.7)
+            time.sleep(seconds * 0.4)
             last, gap = look(), time.monotonic() - began
             out, _ = run.communicate(timeout=timeout)
         finally:
@@ -366,7 +366,7 @@ class Sluice(VhostUser):
 
     def back_end(self, rig, socket):
         return [self.binary or rig.tool("sluice"), "vhost-user", "--socket", socket,
-                "--control", f"{self.folder}/control", *self.options]
+                "--control", f"{self.folder}/control", "--max-conns", "8192", *self.options]
 
     def counters(self, rig):
         """All its metrics right now, by the path that leads to each in its JSON."""

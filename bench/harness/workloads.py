@@ -140,10 +140,13 @@ class Bulk(Workload):
 class Exchange(Workload):
     """Round trips, or connections, one after the other or so many at a time."""
 
-    def __init__(self, name, title, kind, count, more_args=(), **more):
-        super().__init__(name, title, [kind, "--count", count, "--hist", *more_args], **more)
+    def __init__(self, name, title, kind, count, more_args=(), idle=0, **more):
+        beside = ["--idle", idle] if idle else []
+        super().__init__(name, title, [kind, "--count", count, "--hist", *more_args, *beside],
+                         **more)
         self.kind = kind
         self.count = count
+        self.idle = idle
 
     def shorter(self):
         other = self._with("--count", max(self.count // 5, 20))
@@ -151,7 +154,7 @@ class Exchange(Workload):
         return other
 
     def expected(self, _result):
-        return {"crr": self.count, "rr": 1, "udp": 0}[self.kind]
+        return {"crr": self.count, "rr": 1 + self.idle, "udp": 0}[self.kind]
 
     def disagreement(self, result, seen):
         answered = result["succeeded"] if self.kind == "crr" else 0
@@ -271,6 +274,11 @@ def _rr(count, **more):
     return Exchange("rr", "round trip of a byte", "rr", count, ["--size", 1], **more)
 
 
+def _rr_beside(idle, count, **more):
+    return Exchange(f"rr-beside-{idle}", f"round trip of a byte beside {idle:,} idle connections",
+                    "rr", count, ["--size", 1], idle, **more)
+
+
 NATIVE, VM = ("native",), ("vm",)
 COUNT = 2000
 
@@ -288,7 +296,7 @@ def quick():
         _crr(1, COUNT, kinds=NATIVE, one_core=True),
         Flood("udp-up", "datagrams of 1,400 bytes, guest to host", True, 1400, s,
               kinds=NATIVE, rounds=2),
-        Idle("idle", "500 connections that say nothing", 500, 0.4, kinds=NATIVE, rounds=2),
+        Idle("idle", "500 connections that say nothing", 500, 0.6, kinds=NATIVE, rounds=2),
         *_renamed(_bulk(0, "16m", blind=False, kinds=NATIVE, rounds=1), "-exact",
                   ", every byte compared"),
         *_segments(0.25, rounds=3),
@@ -310,6 +318,7 @@ def full():
                         ", MTU 1500")
         out += [_rr(5000, kinds=NATIVE, one_core=one_core)]
         out += [_crr(m, COUNT, kinds=NATIVE, one_core=one_core) for m in (1, 2, 4, 8)]
+    out += [_rr_beside(5000, 5000, kinds=NATIVE, one_core=True)]
     out += _renamed(_bulk(s, size, kinds=NATIVE, mtu=9000), "-9000", ", MTU 9000")
     out += _renamed(_bulk(s, size, kinds=NATIVE, flows=8), "-8", ", 8 flows")
     out += _renamed(_bulk(s, size, kinds=NATIVE, buffers="raised"), "-raised", ", raised buffers")
