@@ -158,7 +158,7 @@ static int send_pending(struct tcp *t, struct tcp_flow *fl)
 			break;
 		counter_inc(&t->st->n.tx_batches);
 		hist_add(&t->st->n.batch_bytes, (uint64_t)ret);
-		probe_batch_sent(fl->f.id.index, ret, offered);
+		probe_batch_sent(fl->f.id.index, fl->f.id.gen, ret, offered);
 		if ((uint32_t)ret < offered) {
 			ret = -EAGAIN;
 			break;

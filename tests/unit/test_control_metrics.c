@@ -232,6 +232,15 @@ static void documents_name_metrics_that_exist_and_all_of_them(void **state)
 			fail_msg("docs/observability.md has no row %s", row);
 	}
 	free(prom);
+	page = read_file("tools/drops.bt");
+	for (int d = 0; d < DROP_REASON_COUNT; d++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "@name[%d] = \"%s\";", d,
+			 drop_name((enum drop_reason)d));
+		if (!strstr(page, line))
+			fail_msg("tools/drops.bt has no line %s", line);
+	}
 }
 
 static void the_command_answers_with_text_and_its_type(void **state)
