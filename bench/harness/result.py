@@ -46,20 +46,39 @@ def load(path):
     return result
 
 
+def _both(first, second):
+    """A text of each run, or the one that they share."""
+    return first if second in (None, first) else second if first is None \
+        else first if second in first.split(" and ") else f"{first} and {second}"
+
+
+def _merge_environment(ours, other):
+    for name, version in other["versions"].items():
+        ours["versions"][name] = _both(ours["versions"].get(name), version)
+    ours["revision"] = _both(ours["revision"], other["revision"])
+    for when in ("load_before", "load_after"):
+        ours[when] = max(ours[when], other[when])
+
+
 def merge(results):
     """Several runs as one: samples of the later ones are further rounds."""
     out = results[0]
     for other in results[1:]:
         shift = 1 + max((s["round"] for s in out["samples"]), default=-1)
+        later = out["lasted"]
         out["workloads"].update(other["workloads"])
         for name, what in other["setups"].items():
             if name not in out["setups"] or out["setups"][name]["skipped"]:
                 out["setups"][name] = what
         for sample in other["samples"]:
-            out["samples"].append({**sample, "round": sample["round"] + shift})
-        for key in ("counts", "memory", "failures"):
+            out["samples"].append({**sample, "round": sample["round"] + shift,
+                                   "t": sample["t"] + later})
+        out["memory"] += [{**m, "t": m["t"] + later} for m in other["memory"]]
+        for key in ("counts", "failures"):
             out[key] += other[key]
         out["lasted"] += other["lasted"]
+        _merge_environment(out["environment"], other["environment"])
+        out["mode"] = _both(out["mode"], other["mode"])
     return out
 
 

@@ -303,6 +303,13 @@ class NamespaceGuest(Setup):
         self.guest = descendant(self.procs[-1].pid, self.HOLD[0])
         self.client = enter_net(self.guest)
 
+    def _note_tap(self):
+        """A TAP without the virtio header has no offloads; where it has, it cannot be asked."""
+        done = subprocess.run([*self.client, "ip", "-d", "link", "show", self.link],
+                              capture_output=True, text=True, check=False)
+        if "vnet_hdr off" in done.stdout:
+            self.notes["features"] = ["none, as its TAP has no virtio header"]
+
 
 class VhostUser(NamespaceGuest):
     """A vhost-user back-end whose guest is a namespace, by bench/nsguest."""
@@ -489,6 +496,9 @@ class Pasta(NamespaceGuest):
         self.network = [proc.pid]
         self._find_guest()
 
+    def ready(self, _rig):
+        self._note_tap()
+
     def set_mtu(self, mtu):
         if self.spliced:
             self.mtu = mtu
@@ -519,6 +529,9 @@ class Slirp4netns(NamespaceGuest):
         os.close(ready)
         if not said:
             raise Failed(f"{self.name}: it did not start")
+
+    def ready(self, _rig):
+        self._note_tap()
 
 
 def programs(overrides):

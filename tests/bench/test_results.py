@@ -104,6 +104,16 @@ def test_two_runs_count_as_one_with_more_rounds():
     found = result.values(both, "sluice-auto", "bulk-up", "gbit_s")
     assert len(found) == 16
     assert found[:8] == result.values(made_up(seed=1), "sluice-auto", "bulk-up", "gbit_s")
+    assert [m["t"] for m in both["memory"]] == [1.0, 11.0]  # one after the other, in the plot
+    assert both["environment"]["revision"] == "abc"
+
+
+def test_runs_of_other_versions_say_so_when_they_count_as_one():
+    other, third = made_up(seed=2), made_up(seed=3)
+    other["environment"]["versions"] = third["environment"]["versions"] = {"sluice": "1"}
+    other["environment"]["load_before"] = [9, 0, 0]
+    both = result.merge([made_up(seed=1), other, third])["environment"]
+    assert both["versions"] == {"sluice": "0 and 1"} and both["load_before"][0] == 9, both
 
 
 def test_errors_and_lost_samples_are_counted():
