@@ -236,6 +236,15 @@
 /* After a passing error of the host (ENOBUFS, ENOMEM). */
 #define LIMIT_TCP_RETRY_NS 10000000ULL
 
+/*
+ * How long the ACK of a short request may wait for an answer that carries it, where so
+ * many answers in a row were quicker than that, and what is short. A tenth of Linux'
+ * shortest delay (40 ms), and far below any retransmission timeout.
+ */
+#define LIMIT_TCP_ACK_WAIT_NS	 4000000ULL
+#define LIMIT_TCP_ACK_WAIT_BYTES 4096
+#define LIMIT_TCP_ACK_QUICK	 2
+
 /* RFC 5961 7: challenge ACKs a second, all flows together. */
 #define LIMIT_TCP_CHALLENGES 100
 

@@ -58,7 +58,7 @@ static uint64_t next_deadline(const struct tcp_flow *fl)
 		at = MIN(at, fl->retry_at);
 	if (fl->stall_at)
 		at = MIN(at, fl->stall_at);
-	return at;
+	return MIN(at, tcp_ack_deadline(fl));
 }
 
 /**
@@ -278,6 +278,7 @@ static void serve(struct tcp *t, struct tcp_flow *fl)
 		tcp_mark(t, fl);
 		return;
 	}
+	tcp_ack_overdue(t, fl);
 	tcp_send_acks(t, fl);
 	tcp_timer_update(t, fl);
 }
@@ -299,7 +300,7 @@ static bool timed_out(struct tcp *t, struct tcp_flow *fl, uint64_t now)
 		fl->retry_at = 0;
 		return false;
 	}
-	if (fl->stall_at && now >= fl->stall_at)
+	if ((fl->stall_at && now >= fl->stall_at) || now >= tcp_ack_deadline(fl))
 		return false;
 	if (!fl->rto_at || now < fl->rto_at) {
 		flow_ends(&fl->f, fl->snd_una == fl->snd_max ? END_IDLE : END_GUEST_SILENT, 0);

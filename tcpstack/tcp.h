@@ -150,6 +150,8 @@ enum tcp_state { TS_CONNECTING, TS_SYN_SENT, TS_SYN_RCVD, TS_OPEN, TS_TIME_WAIT,
  * @silent_since:	first timeout since the guest was heard, while @retries
  * @retry_at:	after a passing error of the host; 0 = none
  * @rx_since:	since when the first unread byte waits, as far as an event has told; 0 = none
+ * @asked_at:	when bytes of the guest were last taken, until payload answers; 0 = answered
+ * @quick_answers:	in a row, up to LIMIT_TCP_ACK_QUICK
  * @stall_at:	when the guest's frames are given back, should the socket still be
  *		full; 0 = not
  */
@@ -183,7 +185,9 @@ struct tcp_flow {
 	/* What waits to be done. */
 	uint8_t state;
 	uint8_t acks_due; /* pure ACKs owed unless data carries one */
-	bool sack_due;	  /* an ACK by itself: data segments carry no SACK option */
+	bool ack_waits;	  /* one is owed by tcp_ack_deadline(), unless data carries it */
+	uint8_t quick_answers;
+	bool sack_due; /* an ACK by itself: data segments carry no SACK option */
 	uint32_t events;
 	bool rx_ready;	 /* the socket may hold unread bytes */
 	bool rx_rdhup;	 /* the peer's FIN is in the socket's queue */
@@ -209,7 +213,7 @@ struct tcp_flow {
 	uint64_t srtt, rttvar, rto, rtt_min; /* nanoseconds */
 	uint64_t silent_since;
 	uint64_t rto_at, retry_at, stall_at, timer_at;
-	uint64_t rx_since;
+	uint64_t rx_since, asked_at;
 };
 
 struct tcp {
@@ -295,6 +299,12 @@ void tcp_begin_sequence(struct tcp *t, struct tcp_flow *fl, enum tcp_state state
 /* tcp_accept.c */
 void tcp_syn_sent_input(struct tcp *t, struct tcp_flow *fl, const struct packet *pkt,
 			const struct tcp_seg *s);
+
+/* tcp_ack.c */
+bool tcp_ack_may_wait(const struct tcp *t, struct tcp_flow *fl, uint32_t bytes);
+void tcp_ack_answered(const struct tcp *t, struct tcp_flow *fl);
+uint64_t tcp_ack_deadline(const struct tcp_flow *fl);
+void tcp_ack_overdue(const struct tcp *t, struct tcp_flow *fl);
 
 /* tcp_tx.c */
 enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl);

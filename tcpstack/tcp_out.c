@@ -53,6 +53,7 @@ void tcp_header(struct tcp_flow *fl, uint8_t *h, uint32_t seq, uint8_t flags)
 	put_be16(h + 14, window_field(fl));
 	put_be32(h + 16, 0);
 	fl->acks_due = 0;
+	fl->ack_waits = false;
 }
 
 /* Checksum and offload: @th points at the TCP header in @slot, which can then be sent. */

@@ -290,6 +290,8 @@ static int read_and_send(struct tcp *t, struct tcp_flow *fl, uint32_t seq, uint3
 	fl->rx_rdhup |= got == 0;
 	if (!again)
 		after_read(t, fl, &rd, n);
+	if (!again && n)
+		tcp_ack_answered(t, fl);
 	fl->reads = (uint8_t)MIN(fl->reads + 1, UINT8_MAX);
 	scratch_return(&t->iov);
 	if (n)

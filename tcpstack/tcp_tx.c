@@ -197,15 +197,17 @@ static void own_parked(struct tcp *t, struct tcp_flow *fl)
 }
 
 /* ACK what will not get lost any more; the FIN with the last byte before it. */
-static void acknowledge(struct tcp_flow *fl)
+static void acknowledge(const struct tcp *t, struct tcp_flow *fl)
 {
 	uint32_t held = bulk_held_bytes(&fl->tx);
 	uint32_t taken = fl->rcv_nxt - held - (held && fl->guest_fin);
+	uint32_t more = taken - fl->rcv_taken;
 
 	if (!seq_gt(taken, fl->rcv_taken))
 		return;
 	fl->rcv_taken = taken;
-	fl->acks_due = MAX(fl->acks_due, 1);
+	if (!tcp_ack_may_wait(t, fl, more))
+		fl->acks_due = MAX(fl->acks_due, 1);
 }
 
 /**
@@ -266,7 +268,7 @@ enum tcp_step tcp_tx_flow(struct tcp *t, struct tcp_flow *fl)
 		fl->guest_fin_done = true;
 	}
 	own_parked(t, fl);
-	acknowledge(fl);
+	acknowledge(t, fl);
 	offer_window(t, fl);
 	return STEP_IDLE;
 }
