@@ -190,8 +190,9 @@ def allocations(result, folder):
     ticks = ", ".join(f"'{name}' {i}" for i, (name, _) in enumerate(steps))
     plot = Plot(folder, "allocations.svg", "Allocations of a connection on the data path", "",
                 "allocations", key="off",
-                more=f"set xtics ({ticks}) rotate by -25 scale 0\nset yrange [0:*]\nset style fill solid"
-                     f" 0.8\nset boxwidth 0.6\nset xrange [-0.6:{len(steps) - 0.4}]")
+                more=f"set xtics ({ticks}) rotate by -25 scale 0\nset yrange [0:*]\n"
+                     "set style fill solid 0.8\nset boxwidth 0.6\n"
+                     f"set xrange [-0.6:{len(steps) - 0.4}]")
     points = [(i, n, f'"{n:g}"') for i, (_, n) in enumerate(steps)]
     plot.add("steps", points, style="boxes", colour="#0072B2")
     plot.add("", points, style="labels offset 0,0.7", colour="#333333", columns="1:2:3")

@@ -47,9 +47,10 @@ def load(path):
 
 
 def _both(first, second):
-    """A text of each run, or the one that they share."""
-    return first if second in (None, first) else second if first is None \
-        else first if second in first.split(" and ") else f"{first} and {second}"
+    """A text of each run, or the one that they share; None where a run has none."""
+    if first is None or second is None:
+        return first or second
+    return first if second in first.split(" and ") else f"{first} and {second}"
 
 
 def _merge_environment(ours, other):

@@ -151,8 +151,8 @@ class Session:
         now = round(self.progress.elapsed(), 3)
         self.result["samples"].append({
             "setup": setup.name, "workload": workload.name, "round": number, "t": now,
-            "metrics": workload.metrics(client, net_ns if setup.network else None), "errors": errors, "client": client,
-            "guest_cpu_ns": guest_ns,
+            "metrics": workload.metrics(client, net_ns if setup.network else None),
+            "errors": errors, "client": client, "guest_cpu_ns": guest_ns,
         })
         if setup.network:
             resident, private = meter.memory_kib(setup.network)
@@ -215,10 +215,16 @@ class Session:
             self._end()
         return self.result
 
+    def _too_late(self, number, now):
+        """Would a round end later than all should? A second one may, by half of that."""
+        if not self.budget:
+            return False
+        return now + self._expected(number) > self.budget * (1.5 if number < 2 else 1)
+
     def _take_rounds(self):
         for number in range(self.rounds):
             now, first = self.progress.elapsed(), number == 0
-            if self.budget and number >= 2 and now + self._expected(number) > self.budget:
+            if not first and self._too_late(number, now):
                 self.progress.say(f"time for {number} of {self.rounds} rounds")
                 return
             left = sum(self._expected(n) for n in range(number, self.rounds))

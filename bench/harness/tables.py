@@ -222,8 +222,8 @@ def report(result, plots):
         out.append("\n## Plots\n\n" + "\n".join(f"![{title}]({name})\n" for name, title in plots))
     if result["failures"]:
         out.append(f"\n## Samples that could not be taken\n\n{failures(result)}\n")
-    out.append("\nEach cell: median (lower..upper quartile). System calls, kicks and interrupts "
-               "are of one run of its own, and so are allocations, of the data path in all of that run.\n")
+    out.append("\nEach cell: median (lower..upper quartile). System calls, kicks, interrupts and "
+               "allocations are of one run of its own; the latter are all of its data path.\n")
     return "".join(out)
 
 
