@@ -41,7 +41,7 @@ size_t front_ring_bytes(uint16_t size)
 }
 
 /**
- * front_vq_init() - lay a queue out in zeroed shared memory
+ * front_vq_init() - lay a queue out in shared memory
  * @ring:	front_ring_bytes() of it, 4 KiB aligned
  * @buf:	@size buffers of @buf_size bytes
  * @free_stack:	@size entries
@@ -53,16 +53,28 @@ void front_vq_init(struct front_vq *q, uint16_t size, uint8_t *ring, uint8_t *bu
 	size_t avail = ALIGN_UP(6 + (size_t)size * 2, 4096UL);
 
 	q->size = size;
+	q->pieces = 1;
 	q->desc = (struct vring_desc *)(void *)ring;
 	q->avail = (struct vring_avail *)(void *)(ring + desc);
 	q->used = (struct vring_used *)(void *)(ring + desc + avail);
 	q->buf = buf;
 	q->buf_size = buf_size;
 	q->free = free_stack;
-	for (uint16_t i = 0; i < size; i++)
-		q->free[i] = (uint16_t)(size - 1 - i);
-	q->nfree = size;
-	q->pieces = 1;
+	front_vq_reset(q);
+}
+
+/**
+ * front_vq_reset() - as it was at first: nothing in the ring, all buffers idle
+ *
+ * The back-end must have let go of it.
+ */
+void front_vq_reset(struct front_vq *q)
+{
+	memset(q->desc, 0, front_ring_bytes(q->size));
+	q->avail_idx = q->kicked_idx = q->used_idx = 0;
+	for (uint16_t i = 0; i < q->size; i++)
+		q->free[i] = (uint16_t)(q->size - 1 - i);
+	q->nfree = q->size;
 }
 
 /**

@@ -41,10 +41,13 @@ enum request {
 	GET_PROTOCOL_FEATURES = 15,
 	SET_PROTOCOL_FEATURES = 16,
 	SET_VRING_ENABLE = 18,
+	RESET_DEVICE = 34,
 };
 
 #define F_PROTOCOL_FEATURES (1ULL << 30)
 #define PROTO_REPLY_ACK	    (1ULL << 3)
+#define PROTO_RESET_DEVICE  (1ULL << 13)
+#define PROTO_WANTED	    (PROTO_REPLY_ACK | PROTO_RESET_DEVICE)
 
 #define MSG_VERSION    1U
 #define MSG_REPLY      (1U << 2)
@@ -211,10 +214,10 @@ static int negotiate(struct front *f, uint64_t want)
 	if (ret == 0 && (f->features & F_PROTOCOL_FEATURES)) {
 		ret = get_u64(f, GET_PROTOCOL_FEATURES, &f->proto_offered);
 		if (ret == 0)
-			ret = set_u64(f, SET_PROTOCOL_FEATURES, f->proto_offered & PROTO_REPLY_ACK,
+			ret = set_u64(f, SET_PROTOCOL_FEATURES, f->proto_offered & PROTO_WANTED,
 				      -1);
 		if (ret == 0)
-			f->proto = f->proto_offered & PROTO_REPLY_ACK;
+			f->proto = f->proto_offered & PROTO_WANTED;
 	}
 	return ret == 0 ? set_u64(f, SET_FEATURES, f->features, -1) : ret;
 }
@@ -328,6 +331,28 @@ int front_stop(struct front *f, uint16_t base[FRONT_QUEUES])
 		base[i] = (uint16_t)m.state.num;
 	}
 	return 0;
+}
+
+/**
+ * front_reset() - as a driver that begins anew: both rings empty, and started again
+ *
+ * Frames that were in the rings are lost. The receive queue is empty, as after
+ * front_open().
+ */
+int front_reset(struct front *f)
+{
+	static const uint16_t zero[FRONT_QUEUES];
+	struct message m = { .request = RESET_DEVICE };
+	uint16_t base[FRONT_QUEUES];
+	int ret = front_stop(f, base);
+
+	if (ret == 0 && (f->proto & PROTO_RESET_DEVICE))
+		ret = request(f, &m, -1);
+	for (uint32_t i = 0; i < FRONT_QUEUES && ret == 0; i++)
+		front_vq_reset(&f->vq[i]);
+	if (ret == 0)
+		ret = set_u64(f, SET_FEATURES, f->features, -1);
+	return ret == 0 ? front_restart(f, zero) : ret;
 }
 
 /**

@@ -84,11 +84,13 @@ struct front {
 int front_open(struct front *f, const struct front_config *cfg);
 void front_close(struct front *f);
 int front_stop(struct front *f, uint16_t base[FRONT_QUEUES]);
+int front_reset(struct front *f);
 int front_restart(struct front *f, const uint16_t base[FRONT_QUEUES]);
 
 /* driver.c: queues */
 void front_vq_init(struct front_vq *q, uint16_t size, uint8_t *ring, uint8_t *buf,
 		   uint32_t buf_size, uint16_t *free_stack);
+void front_vq_reset(struct front_vq *q);
 size_t front_ring_bytes(uint16_t size);
 int front_vq_alloc(struct front_vq *q);
 void front_vq_add(struct front_vq *q, uint16_t id, uint32_t len, bool writable);

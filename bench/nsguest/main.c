@@ -43,6 +43,7 @@ static const char usage[] =
 	"  --link SPEC         a bad link, both ways: loss=PCT,duplicate=PCT,reorder=PCT,\n"
 	"                      delay=MS,seed=N\n"
 	"  --restart MS        stop both rings and start them again that often\n"
+	"  --reset MS          reset the device that often; what is in the rings is lost\n"
 	"  --starve MS         receive nothing for a quarter of that time, again and again\n"
 	"  --stats             print what was moved, as one JSON line, on stderr\n";
 
@@ -120,14 +121,23 @@ static void parse_cidr(struct ns_address *a, char *text)
 static void parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "socket", 1, NULL, 's' },	{ "addr", 1, NULL, 'a' },
-		{ "gateway", 1, NULL, 'g' },	{ "dns", 1, NULL, 'd' },
-		{ "mtu", 1, NULL, 'm' },	{ "mac", 1, NULL, 'h' },
-		{ "queue-size", 1, NULL, 'q' }, { "rx-buf", 1, NULL, 'r' },
-		{ "tx-pieces", 1, NULL, 'p' },	{ "without", 1, NULL, 'w' },
-		{ "stats", 0, NULL, 't' },	{ "link", 1, NULL, 'l' },
-		{ "restart", 1, NULL, 'R' },	{ "starve", 1, NULL, 'V' },
-		{ "help", 0, NULL, '?' },	{ 0 },
+		{ "socket", 1, NULL, 's' },
+		{ "addr", 1, NULL, 'a' },
+		{ "gateway", 1, NULL, 'g' },
+		{ "dns", 1, NULL, 'd' },
+		{ "mtu", 1, NULL, 'm' },
+		{ "mac", 1, NULL, 'h' },
+		{ "queue-size", 1, NULL, 'q' },
+		{ "rx-buf", 1, NULL, 'r' },
+		{ "tx-pieces", 1, NULL, 'p' },
+		{ "without", 1, NULL, 'w' },
+		{ "stats", 0, NULL, 't' },
+		{ "link", 1, NULL, 'l' },
+		{ "restart", 1, NULL, 'R' },
+		{ "starve", 1, NULL, 'V' },
+		{ "reset", 1, NULL, 'Z' },
+		{ "help", 0, NULL, '?' },
+		{ 0 },
 	};
 	unsigned int m[6];
 	int c;
@@ -176,6 +186,9 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 'R':
 			o->upset.restart_ms = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		case 'Z':
+			o->upset.reset_ms = (uint32_t)strtoul(optarg, NULL, 10);
 			break;
 		case 'V':
 			o->upset.starve_ms = (uint32_t)strtoul(optarg, NULL, 10);
@@ -229,8 +242,8 @@ static void print_stats(const struct front *f, const struct pump_stats *n)
 	fprintf(stderr,
 		"{\"features\":\"0x%llx\",\"tx_frames\":%llu,\"tx_bytes\":%llu,\"rx_frames\":%llu,"
 		"\"rx_bytes\":%llu,\"kicks\":%llu,\"sleeps\":%llu,\"tap_errors\":%llu,"
-		"\"lost\":%llu,\"doubled\":%llu,\"reordered\":%llu,\"restarts\":%llu,\"cpu_s\":%."
-		"3f}\n",
+		"\"lost\":%llu,\"doubled\":%llu,\"reordered\":%llu,\"restarts\":%llu,"
+		"\"resets\":%llu,\"cpu_s\":%.3f}\n",
 		(unsigned long long)f->features, (unsigned long long)n->tx_frames,
 		(unsigned long long)n->tx_bytes, (unsigned long long)n->rx_frames,
 		(unsigned long long)n->rx_bytes,
@@ -238,7 +251,7 @@ static void print_stats(const struct front *f, const struct pump_stats *n)
 		(unsigned long long)n->sleeps, (unsigned long long)n->rx_tap_errors,
 		(unsigned long long)n->lost, (unsigned long long)n->doubled,
 		(unsigned long long)n->reordered, (unsigned long long)n->restarts,
-		seconds(ru.ru_utime) + seconds(ru.ru_stime));
+		(unsigned long long)n->resets, seconds(ru.ru_utime) + seconds(ru.ru_stime));
 }
 
 int main(int argc, char **argv)

@@ -38,16 +38,17 @@ struct pump_stats {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t sleeps, rx_tap_errors;
 	uint64_t lost, doubled, reordered;
-	uint64_t restarts;
+	uint64_t restarts, resets;
 };
 
 /**
  * struct pump_upset - what the guest does to the device, each so often, 0 = never
  * @restart_ms:	stop the rings and start them again
+ * @reset_ms:	reset the device: frames in the rings are lost
  * @starve_ms:	take nothing from the receive queue for a quarter of that time
  */
 struct pump_upset {
-	uint32_t restart_ms, starve_ms;
+	uint32_t restart_ms, reset_ms, starve_ms;
 };
 
 /* pump.c */

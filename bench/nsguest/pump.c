@@ -39,6 +39,7 @@ struct pump {
 	bool tap_readable;
 	bool bad_link;
 	uint64_t restart_ns, restart_due; /* 0 = never */
+	uint64_t reset_ns, reset_due;	  /* 0 = never */
 	uint64_t starve_ns;		  /* period, 0 = never */
 	struct impair up, down;
 	uint8_t frame[FRONT_FRAME_MAX + 1];
@@ -261,6 +262,32 @@ static int restart_if_due(struct pump *p)
 	return ret < 0 ? ret : front_restart(p->f, base);
 }
 
+/* All of the receive queue's buffers go to the back-end. */
+static void fill_rx(struct front_vq *q)
+{
+	int id;
+
+	while ((id = front_vq_alloc(q)) >= 0)
+		front_vq_add(q, (uint16_t)id, q->buf_size, true);
+	front_vq_publish(q);
+}
+
+/* A driver that begins anew; what the rings held is lost. */
+static int reset_if_due(struct pump *p)
+{
+	int ret;
+
+	if (!p->reset_ns || clock_now_ns() < p->reset_due)
+		return 0;
+	p->n->resets++;
+	ret = front_reset(p->f);
+	if (ret == 0)
+		fill_rx(&p->f->vq[FRONT_RX]);
+	/* It may have taken long; what comes then should not be lost to the next one. */
+	p->reset_due = clock_now_ns() + p->reset_ns;
+	return ret;
+}
+
 static int watch(int ep, int fd, enum watched what, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.u32 = what };
@@ -277,7 +304,7 @@ static int sleep_until_work(struct pump *p, int ep)
 	bool more;
 	int n;
 
-	if (p->restart_ns || p->starve_ns)
+	if (p->restart_ns || p->reset_ns || p->starve_ns)
 		timeout = timeout < 0 ? 1 : MIN(timeout, 1);
 	more = !starving(p) && front_vq_calls_on(&p->f->vq[FRONT_RX]);
 	if (tx_full)
@@ -309,7 +336,7 @@ int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_conf
 	static struct pump p;
 	struct front_vq *rx = &f->vq[FRONT_RX];
 	int ep = epoll_create1(EPOLL_CLOEXEC);
-	int ret, id;
+	int ret;
 
 	if (ep < 0)
 		return -errno;
@@ -317,6 +344,8 @@ int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_conf
 	p.starve_ns = (uint64_t)upset->starve_ms * NS_PER_MS;
 	p.restart_ns = (uint64_t)upset->restart_ms * NS_PER_MS;
 	p.restart_due = clock_now_ns() + p.restart_ns;
+	p.reset_ns = (uint64_t)upset->reset_ms * NS_PER_MS;
+	p.reset_due = clock_now_ns() + p.reset_ns;
 	p.bad_link = impair_any(link);
 	impair_init(&p.up, link, up_deliver, &p);
 	impair_init(&p.down, link, down_deliver, &p);
@@ -327,9 +356,7 @@ int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_conf
 		ret = watch(ep, f->vq[FRONT_TX].call_fd, TX_CALL, EPOLLIN | EPOLLET);
 	if (ret == 0)
 		ret = watch(ep, child_pidfd, CHILD, EPOLLIN);
-	while ((id = front_vq_alloc(rx)) >= 0)
-		front_vq_add(rx, (uint16_t)id, rx->buf_size, true);
-	front_vq_publish(rx);
+	fill_rx(rx);
 	while (ret == 0) {
 		int tx = pump_tx(&p);
 		int got = pump_rx(&p);
@@ -340,6 +367,8 @@ int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_conf
 			ret = sleep_until_work(&p, ep);
 		if (ret == 0)
 			ret = restart_if_due(&p);
+		if (ret == 0)
+			ret = reset_if_due(&p);
 	}
 	stats->lost = p.up.lost + p.down.lost;
 	stats->doubled = p.up.doubled + p.down.doubled;

@@ -59,6 +59,13 @@ t rings-restart-down-8-flows \$load bulk $TO --dir down --size 16m --flows 8
 t rings-restart-connections \$load crr $TO --count 500 --concurrency 8
 "
 
+# A driver that begins anew loses what the rings held, and gets it again.
+guest reset --reset 100 -- "
+t device-resets-up \$load bulk $TO --dir up --size 32m
+t device-resets-down \$load bulk $TO --dir down --size 64m
+t device-resets-down-8-flows \$load bulk $TO --dir down --size 8m --flows 8
+"
+
 # Killed in mid-transfer, and the next one at its heels. Its files are looked for in a
 # folder of its own.
 mkdir "$W/tmp"
