@@ -132,7 +132,8 @@ struct options {
 	double pause;		  /* --pause-read seconds */
 	double timeout;		  /* --timeout seconds */
 	double seconds;		  /* --seconds */
-	double rate;		  /* --rate datagrams a second */
+	double rate;		  /* --rate datagrams or exchanges a second */
+	double every;		  /* --every seconds */
 	bool up;		  /* --dir up */
 	bool tcp;		  /* --tcp */
 	bool blind;		  /* --blind: compare nothing */
@@ -149,6 +150,7 @@ int cmd_bulk(const struct options *o);	/* bulk.c */
 int cmd_rr(const struct options *o);	/* rtt.c */
 int cmd_crr(const struct options *o);
 int cmd_udp(const struct options *o);
+int cmd_probe(const struct options *o);
 int cmd_idle(const struct options *o);
 int cmd_stats(const struct options *o); /* net.c */
 int cmd_timed(const struct options *o); /* timed.c */

@@ -18,6 +18,8 @@ static const char usage_text[] =
 	"  hold   the same; the receiver stops reading in the middle: --pause-read SECONDS\n"
 	"  rr     --to HOST:PORT --count N --size B [--idle K]  ping-pong on one connection,\n"
 	"         while K others are open and say nothing\n"
+	"  probe  --to HOST:PORT --rate N --seconds S --every E  N such exchanges a second,\n"
+	"         and their times every E seconds\n"
 	"  crr    --to HOST:PORT --count N [--concurrency M] connect, request, response\n"
 	"  udp    --to HOST:PORT --count N --size B         ping-pong with datagrams\n"
 	"  flood  --to HOST:PORT --dir up|down --size B --seconds S [--rate N]  N datagrams\n"
@@ -161,7 +163,7 @@ static void parse(struct options *o, int argc, char **argv)
 		{ "port-file", 1, NULL, 'f' }, { "seconds", 1, NULL, 'S' },
 		{ "rate", 1, NULL, 'r' },      { "blind", 0, NULL, 'b' },
 		{ "hist", 0, NULL, 'H' },      { "cc", 1, NULL, 'C' },
-		{ NULL, 0, NULL, 0 },
+		{ "every", 1, NULL, 'E' },     { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -208,6 +210,9 @@ static void parse(struct options *o, int argc, char **argv)
 		case 'r':
 			o->rate = (double)number(optarg);
 			break;
+		case 'E':
+			o->every = strtod(optarg, NULL);
+			break;
 		case 'b':
 			o->blind = true;
 			break;
@@ -240,12 +245,16 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(const struct options *o);
 	} commands[] = {
-		{ "serve", cmd_serve }, { "bulk", cmd_bulk },	  { "hold", cmd_bulk },
-		{ "rr", cmd_rr },	{ "crr", cmd_crr },	  { "udp", cmd_udp },
-		{ "get", cmd_get },	{ "put", cmd_put },	  { "dns", cmd_dns },
-		{ "dig", cmd_dig },	{ "half", cmd_half },	  { "reset", cmd_reset },
-		{ "timed", cmd_timed }, { "flood", cmd_flood },	  { "idle", cmd_idle },
-		{ "stats", cmd_stats }, { "sha256", cmd_sha256 }, { "selftest", cmd_selftest },
+		{ "serve", cmd_serve },	      { "bulk", cmd_bulk },
+		{ "hold", cmd_bulk },	      { "rr", cmd_rr },
+		{ "crr", cmd_crr },	      { "udp", cmd_udp },
+		{ "get", cmd_get },	      { "put", cmd_put },
+		{ "dns", cmd_dns },	      { "dig", cmd_dig },
+		{ "half", cmd_half },	      { "reset", cmd_reset },
+		{ "timed", cmd_timed },	      { "flood", cmd_flood },
+		{ "idle", cmd_idle },	      { "stats", cmd_stats },
+		{ "probe", cmd_probe },	      { "sha256", cmd_sha256 },
+		{ "selftest", cmd_selftest },
 	};
 	struct options o = {
 		.to = { .in4 = { .sin_family = AF_INET } },

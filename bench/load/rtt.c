@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load rr, load crr and load udp: latency and rate of small exchanges.
+ * load rr, load crr, load udp and load probe: latency and rate of small exchanges.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,6 +21,11 @@
 
 /* How long a datagram may take before it counts as lost. */
 #define UDP_LOST_MS 1000
+
+/* What a probe sends and gets back: a small request's length. */
+#define PROBE_BYTES 64
+
+#define NS_PER_S 1000000000LL
 
 static struct hist times;
 
@@ -116,6 +121,61 @@ int cmd_rr(const struct options *o)
 	close(fd);
 	close_idle(o, idle);
 	return report("rr", o, i, start, why);
+}
+
+static void sleep_until(int64_t at)
+{
+	struct timespec t = { .tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = at % NS_PER_S };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+		;
+}
+
+/* One interval of a probe is over: its line, at once, and a fresh histogram. */
+static void report_interval(void)
+{
+	printf("{\"test\":\"probe\",\"count\":%" PRIu64 ",", times.count);
+	hist_print(&times, false);
+	printf("}\n");
+	fflush(stdout);
+	times = (struct hist){ .count = 0 };
+}
+
+/*
+ * load probe --to HOST:PORT --rate N --seconds S --every E: N small exchanges a second,
+ * one after the other, and a line for each E seconds in which there was one.
+ *
+ * Each counts from when it was due, so that one slow answer is not only itself but
+ * also what waited behind it.
+ */
+int cmd_probe(const struct options *o)
+{
+	uint8_t out[PROBE_BYTES], in[PROBE_BYTES];
+	int64_t period = (int64_t)((double)NS_PER_S / (o->rate > 0 ? o->rate : 1));
+	int64_t every = (int64_t)((o->every > 0 ? o->every : 10) * (double)NS_PER_S);
+	int fd = ask_server(&o->to, "ECHO", o->timeout), ms = (int)(o->timeout * 1e3);
+	int64_t due = now_ns(), end = due + (int64_t)(o->seconds * (double)NS_PER_S);
+	int64_t line = due + every;
+
+	for (unsigned int i = 0; due < end; i++, due += period) {
+		sleep_until(due);
+		message(out, sizeof(out), o->seed, i);
+		if (!move_all(fd, out, sizeof(out), true, ms) ||
+		    !move_all(fd, in, sizeof(in), false, ms))
+			die("no answer to message %u", i);
+		if (memcmp(in, out, sizeof(out)) != 0)
+			die("wrong answer to message %u", i);
+		hist_add(&times, now_ns() - due);
+		if (now_ns() >= line) {
+			report_interval();
+			while (line <= now_ns())
+				line += every;
+		}
+	}
+	if (times.count)
+		report_interval();
+	close(fd);
+	return 0;
 }
 
 /* load idle --to HOST:PORT --count K --seconds S: K connections that say nothing meanwhile. */
