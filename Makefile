@@ -297,8 +297,10 @@ bench-alloc: all	## heap calls a connection and a MB, under heaptrack and jemall
 	$(Q)BUILD=$(B) tools/heaptrack.sh || [ $$? -eq 77 ]
 
 MINUTES ?= 10
-soak: all		## mixed load for MINUTES, with engine ENGINE; a verdict at the end
-	$(Q)BUILD=$(B) MINUTES=$(MINUTES) ENGINE=$(ENGINE) bench/soak/run || [ $$? -eq 77 ]
+SOAK_OUT ?= $(B)/soak
+soak: all		## mixed load for HOURS or MINUTES, with engine ENGINE; plots and a verdict
+	$(Q)bench/soak/run --build $(B) --out $(SOAK_OUT) $(if $(ENGINE),--engine $(ENGINE)) \
+		$(if $(HOURS),--hours $(HOURS),--minutes $(MINUTES)) || [ $$? -eq 77 ]
 
 SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 SCRIPTS = $(shell git ls-files tools tests bench packaging .ci 2>/dev/null | xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)

@@ -199,6 +199,60 @@ def allocations(result, folder):
     yield plot
 
 
+KIND_COLOURS = {"calm": "#0072B2", "restart": "#E69F00", "reset": "#D55E00",
+                "starve": "#CC79A7", "link": "#009E73"}
+
+
+def soak(lines, folder):
+    """Figures of a soak (harness/soak.py) over its minutes."""
+    samples = [line for line in lines if line["line"] == "sample"]
+    probes = [line for line in lines if line["line"] == "probe"]
+    rests = [s for s in samples if s["rest"]]
+
+    def over(some, value):
+        return [(round(s["s"] / 60, 3), value(s)) for s in some]
+
+    def plot(name, title, y, more="set yrange [0:*]"):
+        return Plot(folder, f"soak-{name}.svg", title, "minutes", y, more=more)
+
+    memory_plot = plot("memory", "Memory of the process, without what the guest shares", "KiB")
+    memory_plot.add("private", over(samples, lambda s: s["anon_kib"]), "lines", "#56B4E9")
+    memory_plot.add("private and file", over(samples, lambda s: s["anon_kib"] + s["file_kib"]),
+                    "lines", "#999999")
+    memory_plot.add("the same at rest", over(rests, lambda s: s["anon_kib"] + s["file_kib"]),
+                    colour="#D55E00")
+    yield memory_plot
+
+    latency = plot("latency", "p99 of small exchanges, in intervals of ten seconds", "ms",
+                   more="set logscale y\nset format y '%g'")
+    for kind, colour in KIND_COLOURS.items():
+        latency.add(kind, over([p for p in probes if p["who"] == "guest" and p["kind"] == kind],
+                               lambda p: p["p99_us"] / 1e3), "points pt 7 ps 0.5", colour)
+    latency.add("direct", over([p for p in probes if p["who"] == "direct"],
+                               lambda p: p["p99_us"] / 1e3), "points pt 6 ps 0.4", "#999999")
+    yield latency
+
+    flows = plot("flows", "Flows and descriptors", "number")
+    flows.add("TCP flows", over(samples, lambda s: s["flows"]["tcp"]), "lines", "#0072B2")
+    flows.add("UDP flows", over(samples, lambda s: s["flows"]["udp"]), "lines", "#E69F00")
+    flows.add("descriptors", over(samples, lambda s: s["fds"]), "lines", "#999999")
+    flows.add("the same at rest", over(rests, lambda s: s["fds"]), colour="#D55E00")
+    yield flows
+
+    held = plot("held", "Bytes of the guest that wait for a socket or are referred to by one",
+                "KiB")
+    held.add("parked", over(samples, lambda s: s["parked"] / 1024), "lines", "#0072B2")
+    held.add("lent", over(samples, lambda s: s["lent"] / 1024), "lines", "#009E73")
+    held.add("at rest", over(rests, lambda s: (s["parked"] + s["lent"]) / 1024),
+             colour="#D55E00")
+    yield held
+
+    moved = plot("moved", "Bytes moved so far", "GB")
+    moved.add("up", over(samples, lambda s: s["tx_bytes"] / 1e9), "lines", "#0072B2")
+    moved.add("down", over(samples, lambda s: s["rx_bytes"] / 1e9), "lines", "#D55E00")
+    yield moved
+
+
 def draw(result, folder):
     """Draw all; what of it there is data for, as (file name, title)."""
     os.makedirs(folder, exist_ok=True)
