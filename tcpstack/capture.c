@@ -66,6 +66,7 @@ static void capture(struct stack *st, bool to_guest, const uint8_t *head, uint32
 
 	counter_inc(&c->seen);
 	capture_key_of(head, head_len, &k);
+	k.to_guest = to_guest;
 	find_flow(st, to_guest, head, head_len, &k);
 	if (!capture_filter_match(&c->filter, &k))
 		return;

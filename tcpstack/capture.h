@@ -9,8 +9,10 @@
  *	EXPR   = TERM { "or" TERM }
  *	TERM   = FACTOR { "and" FACTOR }
  *	FACTOR = "not" FACTOR | "(" EXPR ")" | PROTO | "proto" PROTO | "host" ADDR
- *	       | "net" CIDR | "port" PORT[-PORT] | "flow" NAME
+ *	       | "net" CIDR | "port" PORT[-PORT] | "flow" NAME | "inbound" | "outbound"
  *	PROTO  = "tcp" | "udp" | "icmp" | "arp" | "ip" | "ip6"
+ *
+ * Inbound is to the guest: the interface that is looked at is its own.
  */
 #ifndef SLUICE_TCPSTACK_CAPTURE_H
 #define SLUICE_TCPSTACK_CAPTURE_H
@@ -38,12 +40,14 @@ struct stack;
 
 /**
  * struct capture_key - what a filter sees of a frame
+ * @to_guest:	which way it goes
  * @ethertype:	0 = there is not even that
  * @proto:	PROTO_*, 0 = no IP
  * @has_ports:	@src and @dst have ports
  * @has_flow:	@flow_proto and @flow are of a flow that there is
  */
 struct capture_key {
+	bool to_guest;
 	uint16_t ethertype;
 	uint8_t proto;
 	bool has_ports, has_flow;
@@ -58,6 +62,7 @@ enum capture_op {
 	CAPTURE_NET,
 	CAPTURE_PORT,
 	CAPTURE_FLOW,
+	CAPTURE_TO_GUEST,
 	CAPTURE_NOT,
 	CAPTURE_AND,
 	CAPTURE_OR,

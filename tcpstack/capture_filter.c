@@ -93,6 +93,20 @@ static const struct {
 	{ "ip", CAPTURE_ETHERTYPE, ETHERTYPE_IP4 }, { "ip6", CAPTURE_ETHERTYPE, ETHERTYPE_IP6 },
 };
 
+/* Without a word before it that takes arguments: 1, or 0 when it is neither direction. */
+static int direction_word(struct parser *p)
+{
+	bool out = is(p, "outbound");
+	int err;
+
+	if (!out && !is(p, "inbound"))
+		return 0;
+	err = emit_op(p, CAPTURE_TO_GUEST);
+	if (err == 0 && out)
+		err = emit_op(p, CAPTURE_NOT);
+	return err ? err : 1;
+}
+
 /* The word is a protocol: 1, or 0 when it is none. */
 static int proto_word(struct parser *p)
 {
@@ -183,6 +197,8 @@ static int factor_inside(struct parser *p)
 		return ret ? ret : advance(p);
 	}
 	ret = proto_word(p);
+	if (ret == 0)
+		ret = direction_word(p);
 	if (ret == 0)
 		return p->word[0] ? bad(p, "\"%s\" is not understood", p->word)
 				  : bad(p, "the filter ends too early");
@@ -284,6 +300,8 @@ static bool operand_fits(const struct capture_term *t, const struct capture_key 
 	case CAPTURE_FLOW:
 		return k->has_flow && k->flow_proto == t->value && k->flow.index == t->flow.index &&
 		       k->flow.gen == t->flow.gen;
+	case CAPTURE_TO_GUEST:
+		return k->to_guest;
 	default:
 		return false;
 	}
@@ -374,8 +392,8 @@ static void parse6(struct cursor *c, struct capture_key *k)
  * capture_key_of() - what a filter sees of a frame, as far as it makes sense
  * @head:	private copy of its first @len bytes
  *
- * No check rejects anything: what is malformed is captured as well. The flow is
- * for capture.c to find.
+ * No check rejects anything: what is malformed is captured as well. Direction and
+ * flow are for capture.c to tell.
  */
 void capture_key_of(const uint8_t *head, uint32_t len, struct capture_key *k)
 {

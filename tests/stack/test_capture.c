@@ -162,6 +162,27 @@ static void a_filter_picks_and_the_rest_costs_no_room(void **state)
 	end(&u);
 }
 
+/* Of a connection's frames, those of one direction. */
+static void a_direction_is_picked(void **state)
+{
+	static const char *const words[] = { "tcp and outbound", "inbound and tcp" };
+	const struct capture_record *r;
+	struct up u;
+
+	(void)state;
+	for (int to_guest = 0; to_guest < 2; to_guest++) {
+		int n = 0;
+
+		start(&u, words[to_guest], CAPTURE_SNAPLEN_DEF, RING_BYTES);
+		up_open(&u);
+		RIG_UNTIL(u.r, up_round(&u, 10000, 1460));
+		for (; (r = next()); n++)
+			assert_int_equal(r->to_guest, to_guest);
+		assert_true(n >= (to_guest ? 2 : 9));
+		end(&u);
+	}
+}
+
 /* One flow of two by its name. */
 static void a_flow_is_picked_by_its_name(void **state)
 {
@@ -245,6 +266,7 @@ int main(void)
 		cmocka_unit_test(long_frames_are_cut_and_say_so),
 		cmocka_unit_test(payload_to_the_guest_is_there_too),
 		cmocka_unit_test(a_filter_picks_and_the_rest_costs_no_room),
+		cmocka_unit_test(a_direction_is_picked),
 		cmocka_unit_test(a_flow_is_picked_by_its_name),
 		cmocka_unit_test(a_full_ring_costs_copies_and_nothing_else),
 		cmocka_unit_test(enough_is_enough),

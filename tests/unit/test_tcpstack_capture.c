@@ -58,13 +58,16 @@ static void each_word_picks_what_it_names(void **state)
 		"port 40000",
 		"port 400-500",
 		"flow tcp-3.1",
+		"outbound",
+		"not inbound",
+		"tcp and outbound and port 443",
 	};
 	static const char *const no[] = {
-		"udp",		 "icmp",	 "arp",		 "ip6",
-		"host 10.0.2.2", "host ::1",	 "net ::/8",	 "port 80",
-		"port 444-500",	 "flow tcp-3.2", "flow udp-3.1", "flow tcp-4.1",
+		"udp",		"icmp",		"arp",	   "ip6",	   "host 10.0.2.2",
+		"host ::1",	"net ::/8",	"port 80", "port 444-500", "flow tcp-3.2",
+		"flow udp-3.1", "flow tcp-4.1", "inbound", "not outbound",
 	};
-	const struct capture_key k = a_segment();
+	struct capture_key k = a_segment();
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
@@ -73,6 +76,9 @@ static void each_word_picks_what_it_names(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
 		if (picks(no[i], &k))
 			fail_msg("\"%s\" picks it", no[i]);
+	k.to_guest = true;
+	assert_true(picks("inbound and tcp", &k));
+	assert_false(picks("outbound or udp", &k));
 }
 
 /* All expressions of three operands against their truth by hand. */
@@ -128,6 +134,8 @@ static void what_makes_no_sense_is_refused_and_named(void **state)
 		{ "port 5-4", "no port" },
 		{ "flow 3.1", "no flow" },
 		{ "proto gre", "no protocol" },
+		{ "proto inbound", "no protocol" },
+		{ "inbound tcp", "\"tcp\"" },
 	};
 	char why[256], longest[200];
 
