@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/base/base.h"
+#include "src/base/size.h"
 #include "src/cli/options.h"
 #include "tcpstack/hosts.h"
 
@@ -55,30 +56,6 @@ static int parse_digits(const char *s, uint64_t *v, const char **end)
 	return errno ? -EINVAL : 0;
 }
 
-static int parse_bytes(const char *s, uint64_t *v)
-{
-	static const char units[] = "KMGTkmgt";
-	const char *end, *unit;
-
-	if (parse_digits(s, v, &end) < 0)
-		return -EINVAL;
-	if (*end) {
-		unsigned shift;
-
-		unit = strchr(units, *end);
-		if (!unit)
-			return -EINVAL;
-		shift = 10 * (unsigned)((unit - units) % 4 + 1);
-		if (*v > UINT64_MAX >> shift)
-			return -EINVAL;
-		*v <<= shift;
-		end++;
-		if (strcmp(end, "iB") == 0)
-			end += 2;
-	}
-	return *end ? -EINVAL : 0;
-}
-
 static int format_bytes(char *buf, size_t len, uint64_t v)
 {
 	static const char *const units[] = { "", "K", "M", "G", "T" };
@@ -98,7 +75,7 @@ static int set_bytes(const struct option_def *d, uint64_t *v, const char *arg, c
 
 	format_bytes(lo, sizeof(lo), d->min);
 	format_bytes(hi, sizeof(hi), d->max);
-	if (parse_bytes(arg, v) < 0)
+	if (size_parse(arg, v) < 0)
 		return bad(d, why, why_len, "\"%.40s\" is not a size such as 512M", arg);
 	if (*v < d->min || *v > d->max)
 		return bad(d, why, why_len, "%.40s is not within %s..%s", arg, lo, hi);
