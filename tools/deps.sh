@@ -24,7 +24,7 @@ packages() {
 	lint) echo cppcheck clang-tidy clang-format shellcheck pyflakes3 python3-yaml python3-pyhcl ;;
 	guest) echo iproute2 kmod curl bind9-dnsutils qemu-system-x86 seabios busybox-static acpica-tools cpio \
 		zstd xz-utils nginx-light ;;
-	tests) echo jq iputils-ping traceroute iperf3 openssh-client openssh-server bpftrace ;;
+	tests) echo jq tcpdump iputils-ping traceroute iperf3 openssh-client openssh-server bpftrace ;;
 	docs) echo mandoc ;;
 	packaging) echo debhelper dpkg-dev lintian mmdebstrap ;;
 	bench) echo python3 gnuplot-nox passt slirp4netns qemu-system-x86 valgrind ;;

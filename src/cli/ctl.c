@@ -46,6 +46,8 @@ static const char outro[] =
 	"  sluice ctl --control /run/vm.ctl status\n"
 	"  sluice ctl flows proto=tcp stall=host-full    who does not read what we send?\n"
 	"  sluice ctl metrics prometheus                 for a scraper\n"
+	"  sluice ctl pcap start x.pcapng limit=100M tcp and port 443\n"
+	"  sluice ctl pcap start - snaplen=1500 | tcpdump -nr -\n"
 	"  sluice ctl log level debug\n\n"
 	"Exit status:\n"
 	"  0    done\n"
@@ -58,11 +60,16 @@ static const char outro[] =
 static void help_command(const struct ctl_command *cmd, FILE *out)
 {
 	const int column = 44;
+	bool by_name = false;
 	int n = fprintf(out, "  %s", cmd->name);
 
-	for (size_t i = 0; i < CTL_PARAMS_MAX && cmd->params[i].name; i++)
+	for (size_t i = 0; i < CTL_PARAMS_MAX && cmd->params[i].name; i++) {
+		const char *more = cmd->params[i].rest ? "..." : by_name ? "=" : "";
+
 		n += fprintf(out, cmd->params[i].required ? " %s%s" : " [%s%s]",
-			     cmd->params[i].name, cmd->params[i].rest ? "..." : "");
+			     cmd->params[i].name, more);
+		by_name |= cmd->params[i].rest;
+	}
 	if (n > column - 2) {
 		fputc('\n', out);
 		n = 0;
@@ -200,6 +207,7 @@ static int top(const struct ctl_options *o)
 
 static int ask(const struct ctl_options *o, const struct ctl_command *cmd, json_t *args)
 {
+	FILE *out = ctl_takes_stdout(cmd->name, args) ? stderr : stdout;
 	struct ctl_link *l;
 	char why[WHY_MAX];
 	json_t *result;
@@ -210,17 +218,18 @@ static int ask(const struct ctl_options *o, const struct ctl_command *cmd, json_
 		fprintf(stderr, "sluice: %s: %s\n", o->control, strerror(-err));
 		return EXIT_UNREACHABLE;
 	}
-	result = ctl_link_ask(l, cmd->name, args, why, sizeof(why));
+	result = ctl_is_pcap(cmd->name) ? ctl_pcap(l, cmd->name, args, why, sizeof(why))
+					: ctl_link_ask(l, cmd->name, args, why, sizeof(why));
 	if (!result) {
 		err = errno == EREMOTEIO ? EXIT_REFUSED : EXIT_UNREACHABLE;
 		fprintf(stderr, "sluice: %s\n", why);
 	} else if (o->json) {
-		json_dumpf(result, stdout, JSON_COMPACT);
-		putchar('\n');
+		json_dumpf(result, out, JSON_COMPACT);
+		fputc('\n', out);
 	} else if (cmd->print) {
-		cmd->print(result, stdout);
+		cmd->print(result, out);
 	} else {
-		ctl_print(result, stdout);
+		ctl_print(result, out);
 	}
 	json_decref(result);
 	ctl_link_close(l);

@@ -19,6 +19,13 @@ struct ctl_link;
 int ctl_link_open(struct ctl_link **out, const char *path);
 void ctl_link_close(struct ctl_link *l);
 json_t *ctl_link_ask(struct ctl_link *l, const char *cmd, json_t *args, char *why, size_t why_len);
+json_t *ctl_link_send(struct ctl_link *l, const char *cmd, json_t *args, int fd, char *why,
+		      size_t why_len);
+
+/* ctl_pcap.c */
+bool ctl_is_pcap(const char *cmd);
+bool ctl_takes_stdout(const char *cmd, const json_t *args);
+json_t *ctl_pcap(struct ctl_link *l, const char *cmd, json_t *args, char *why, size_t why_len);
 
 /* ctl.c */
 int ctl_main(int argc, char **argv);

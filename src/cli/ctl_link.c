@@ -60,7 +60,27 @@ void ctl_link_close(struct ctl_link *l)
 	free(l);
 }
 
-static int say(struct ctl_link *l, const json_t *request)
+/* As send(2); @pass goes along unless it is -1. */
+static ssize_t send_with(int fd, void *text, size_t len, int pass)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS,
+				  .cmsg_len = CMSG_LEN(sizeof(int)) } };
+	struct iovec iov = { text, len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (pass >= 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		memcpy(CMSG_DATA(&control.header), &pass, sizeof(pass));
+	}
+	return sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
+static int say(struct ctl_link *l, const json_t *request, int pass)
 {
 	char *text = json_dumps(request, JSON_COMPACT);
 	int fd = fileno(l->f), err = 0;
@@ -70,7 +90,7 @@ static int say(struct ctl_link *l, const json_t *request)
 		return -ENOMEM;
 	text[len++] = '\n'; /* in place of the terminator */
 	while (at < len && err == 0) {
-		ssize_t n = send(fd, text + at, len - at, MSG_NOSIGNAL);
+		ssize_t n = send_with(fd, text + at, len - at, at ? -1 : pass);
 
 		if (n > 0)
 			at += (size_t)n;
@@ -82,14 +102,16 @@ static int say(struct ctl_link *l, const json_t *request)
 }
 
 /**
- * ctl_link_ask() - one request
+ * ctl_link_send() - one request, with a descriptor
  * @args:	object or list, NULL = none; its reference is taken
+ * @fd:		-1 = none; stays the caller's
  * @why:	on failure, one line
  *
  * Return: the result, a new reference; NULL with errno EREMOTEIO when the request was
  * refused, or another errno when the link broke
  */
-json_t *ctl_link_ask(struct ctl_link *l, const char *cmd, json_t *args, char *why, size_t why_len)
+json_t *ctl_link_send(struct ctl_link *l, const char *cmd, json_t *args, int fd, char *why,
+		      size_t why_len)
 {
 	json_t *request = json_pack("{s:s}", "cmd", cmd), *answer = NULL, *result;
 	const json_t *error;
@@ -97,7 +119,7 @@ json_t *ctl_link_ask(struct ctl_link *l, const char *cmd, json_t *args, char *wh
 
 	if (args)
 		json_object_set_new(request, "args", args);
-	err = say(l, request);
+	err = say(l, request, fd);
 	json_decref(request);
 	errno = 0;
 	if (err == 0 && getline(&l->line, &l->cap, l->f) < 0)
@@ -121,4 +143,12 @@ json_t *ctl_link_ask(struct ctl_link *l, const char *cmd, json_t *args, char *wh
 	}
 	json_decref(answer);
 	return result;
+}
+
+/**
+ * ctl_link_ask() - one request without a descriptor; as ctl_link_send()
+ */
+json_t *ctl_link_ask(struct ctl_link *l, const char *cmd, json_t *args, char *why, size_t why_len)
+{
+	return ctl_link_send(l, cmd, args, -1, why, why_len);
 }

@@ -3,6 +3,7 @@
 #include "src/cli/netcfg.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -12,9 +13,15 @@
 
 #include "src/base/base.h"
 #include "src/base/log.h"
+#include "src/cli/version.h"
 #include "src/jail/jail.h"
+#include "src/sight/pcap.h"
+#include "tcpstack/capture.h"
 #include "tcpstack/hosts.h"
 #include "tcpstack/limits.h"
+
+/* Of what others say why. */
+#define REASON_MAX 256
 
 /* Descriptors that are not flows: machine, loop, queues, standard streams. */
 #define FDS_BESIDE_FLOWS 256
@@ -151,6 +158,41 @@ static int serve_names(struct net_worker *w, const struct run_options *o, char *
 	return 0;
 }
 
+/* The file is opened now, when files can be; the writer empties it. */
+static int capture(const struct run_options *o, struct sight *sight, struct net_worker *w,
+		   char *why, size_t why_len)
+{
+	char program[64], reason[REASON_MAX];
+	struct capture_filter filter;
+	struct pcap_config c = { .name = o->pcap,
+				 .program = program,
+				 .filter = o->pcap_filter ? o->pcap_filter : "",
+				 .snaplen = o->pcap_snaplen,
+				 .limit = o->pcap_limit };
+	int err;
+
+	if (!o->pcap)
+		return 0;
+	if (capture_filter_parse(&filter, c.filter, reason, sizeof(reason)) < 0) {
+		snprintf(why, why_len, "--pcap-filter: %s", reason);
+		return -EINVAL;
+	}
+	snprintf(program, sizeof(program), "sluice %s", sluice_version);
+	c.fd = open(o->pcap, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	if (c.fd < 0) {
+		err = -errno;
+		snprintf(why, why_len, "--pcap: %s: %s", o->pcap, strerror(errno));
+		return err;
+	}
+	err = pcap_start(sight, w, &c, reason, sizeof(reason));
+	if (err < 0) {
+		close(c.fd);
+		snprintf(why, why_len, "--pcap: %s: %s", o->pcap,
+			 reason[0] ? reason : strerror(-err));
+	}
+	return err;
+}
+
 /**
  * netcfg_worker() - check the network's options and make its worker, for later
  * @jail:	what threads go through first; lives as long as they
@@ -184,7 +226,7 @@ int netcfg_worker(const struct run_options *o, struct jail *jail, struct sight *
 		err = check_files(&wc.stack, why, why_len);
 	if (err < 0)
 		return err;
-	if (o->audit || o->control)
+	if (o->audit || o->control || o->pcap)
 		err = sight_open(sight, o->audit, jail_thread_writer, jail, why, why_len);
 	if (err < 0)
 		return err;
@@ -198,6 +240,8 @@ int netcfg_worker(const struct run_options *o, struct jail *jail, struct sight *
 		return err;
 	}
 	err = serve_names(*worker, o, why, why_len);
+	if (err == 0)
+		err = capture(o, sight, *worker, why, why_len);
 	for (uint32_t i = 0; i < o->npublish && !err; i++)
 		err = netcfg_publish(*worker, &o->publish[i], true, why, why_len);
 	if (err < 0) {

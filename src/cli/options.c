@@ -6,6 +6,8 @@
 #include "src/base/base.h"
 #include "src/cli/config.h"
 #include "src/cli/options.h"
+#include "src/sight/pcap.h"
+#include "tcpstack/capture.h"
 #include "tcpstack/limits.h"
 
 #define FIELD(f) offsetof(struct run_options, f)
@@ -114,6 +116,15 @@ const struct option_def option_table[] = {
 	  "a line of JSON for each decision and each flow's end, appended to FILE or sent to a "
 	  "socket",
 	  BOTH, OPT_STRING, FIELD(audit), 0, 0, NULL },
+	{ .commands = BOTH, .help = "Capture" },
+	{ "pcap", "FILE", "pcap.file", "frames into a pcapng file, from the first one on", BOTH,
+	  OPT_STRING, FIELD(pcap), 0, 0, NULL },
+	{ "pcap-filter", "EXPR", "pcap.filter", "which ones, as \"tcp and not port 22\"; else all",
+	  BOTH, OPT_STRING, FIELD(pcap_filter), 0, 0, NULL },
+	{ "pcap-snaplen", "BYTES", "pcap.snaplen", "kept of each frame", BOTH, OPT_U32,
+	  FIELD(pcap_snaplen), CAPTURE_SNAPLEN_MIN, CAPTURE_SNAPLEN_MAX, NULL },
+	{ "pcap-limit", "SIZE", "pcap.limit", "of the file; then the capture ends", BOTH,
+	  OPT_BYTES64, FIELD(pcap_limit), PCAP_LIMIT_MIN, PCAP_LIMIT_MAX, NULL },
 	{ .commands = BOTH, .help = "Limits and sockets" },
 	{ "max-conns", "N", "net.max_conns", "TCP connections at one time", BOTH, OPT_U32,
 	  FIELD(stack.max_tcp), 1, LIMIT_FLOWS_MAX, NULL },
@@ -189,6 +200,8 @@ void run_options_defaults(struct run_options *o)
 		.net = true,
 		.jail = true,
 		.log_level = LOG_WARN,
+		.pcap_snaplen = CAPTURE_SNAPLEN_DEF,
+		.pcap_limit = PCAP_LIMIT_DEF,
 	};
 	stack_config_defaults(&o->stack);
 }

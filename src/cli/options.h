@@ -53,6 +53,8 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @jail:		give up all rights that are not needed once the guest runs
  * @config_strings:	what a configuration file's strings lie in; see config.h
  * @audit:		where decisions are told, NULL = nowhere
+ * @pcap:		file for frames, NULL = none
+ * @pcap_filter, @pcap_snaplen, @pcap_limit:	as struct pcap_config; no filter = NULL
  * @control:		where the control socket listens, NULL = there is none
  * @env, @nenv:		NAME=VALUE for the command
  * @command:		NULL-terminated, NULL = a shell on the console
@@ -83,6 +85,9 @@ struct run_options {
 	const char *socket;
 	bool once;
 	const char *audit;
+	const char *pcap, *pcap_filter;
+	uint32_t pcap_snaplen;
+	uint64_t pcap_limit;
 	const char *control;
 	struct json_t *config_strings;
 	const char *env[RUN_ENV_MAX];

@@ -31,7 +31,8 @@ struct stack;
 /**
  * struct ctl_param - one argument of a command, in order
  * @required:	the command is refused without it
- * @rest:	the last one only: takes all words that follow, as a list
+ * @rest:	takes all words that follow, as a list; what stands behind it in the table
+ *		is given by name only
  */
 struct ctl_param {
 	const char *name;
@@ -44,6 +45,8 @@ struct ctl_param {
  * struct ctl_request - a request being served
  * @args:	object, checked: only names of the command's parameters
  * @result:	the handler's: an object that it makes; the server frees it
+ * @fd:		a descriptor that came with it (SCM_RIGHTS), or -1; a handler that keeps
+ *		it puts -1 here
  * @text:	instead of @result: JSON that is already text, borrowed until the
  *		handler's return is dealt with
  * @why:	on failure, one line
@@ -52,6 +55,7 @@ struct ctl_request {
 	struct control *c;
 	const json_t *args;
 	json_t *result;
+	int fd;
 	const char *text;
 	char why[CTL_WHY_MAX];
 };
@@ -96,6 +100,7 @@ extern const struct ctl_command ctl_limits_commands[];
 extern const struct ctl_command ctl_rule_commands[];
 extern const struct ctl_command ctl_forward_commands[];
 extern const struct ctl_command ctl_audit_commands[];
+extern const struct ctl_command ctl_pcap_commands[];
 extern const struct ctl_command ctl_dns_commands[];
 
 #endif

@@ -10,8 +10,9 @@
 
 /* In the order in which help shows them. */
 static const struct ctl_command *const groups[] = {
-	ctl_status_commands,  ctl_flows_commands, ctl_metrics_commands, ctl_limits_commands,
-	ctl_forward_commands, ctl_rule_commands,  ctl_dns_commands,	ctl_audit_commands,
+	ctl_status_commands, ctl_flows_commands,   ctl_metrics_commands,
+	ctl_limits_commands, ctl_forward_commands, ctl_rule_commands,
+	ctl_dns_commands,    ctl_audit_commands,   ctl_pcap_commands,
 };
 
 /**

@@ -14,6 +14,7 @@
 #include "src/base/clock.h"
 #include "src/control/priv.h"
 #include "src/sight/audit_log.h"
+#include "src/sight/pcap.h"
 #include "src/sight/sight.h"
 #include "virtio/net_worker.h"
 #include "virtio/queue.h"
@@ -197,6 +198,21 @@ static void walk_audit(const struct sight *sight, const struct metric_sink *s)
 	     a.waiting);
 }
 
+/* Of the capture that there is, or of the last one. */
+static void walk_pcap(const struct control_config *cfg, const struct metric_sink *s)
+{
+	struct pcap_status p = { .state = PCAP_ENDED };
+
+	if (cfg->sight)
+		(void)pcap_status(cfg->sight, cfg->worker, &p);
+	emit(s, "pcap", "running", true, "a capture is under way", NULL, NULL,
+	     p.state == PCAP_RUNNING);
+	emit(s, "pcap", "frames", true, "frames in its file, or in that of the last one", NULL,
+	     NULL, p.written);
+	emit(s, "pcap", "bytes", true, "bytes of that file", NULL, NULL, p.bytes);
+	emit(s, "pcap", "lost", true, "frames that it should have and has not", NULL, NULL, p.lost);
+}
+
 /**
  * metrics_walk() - every figure to @s; those of one name come one after the other
  *
@@ -212,6 +228,7 @@ void metrics_walk(struct control *c, const struct metric_sink *s)
 	walk_audit(cfg->sight, s);
 	if (!cfg->worker)
 		return;
+	walk_pcap(cfg, s);
 	walk_stack(net_worker_stack_counters(cfg->worker), s);
 	walk_hists(net_worker_stack_counters(cfg->worker), s);
 	walk_worker(cfg->worker, s);

@@ -56,7 +56,7 @@ struct ctl_cache *control_cache(struct control *c, unsigned int which);
 enum { CACHE_FLOWS, CACHE_METRICS, CACHE_PROMETHEUS, CACHES };
 
 /* request.c */
-char *ctl_serve(struct control *c, const char *line, size_t len, size_t *out_len);
+char *ctl_serve(struct control *c, const char *line, size_t len, int *fd, size_t *out_len);
 char *ctl_refusal(const char *code, const char *message, size_t *out_len);
 
 /* flows.c */

@@ -151,9 +151,9 @@ static int check_args(struct ctl_request *r, const struct ctl_command *cmd)
 }
 
 static char *serve(struct control *c, const struct ctl_command *cmd, const json_t *id,
-		   const json_t *given, size_t *len)
+		   const json_t *given, int *fd, size_t *len)
 {
-	struct ctl_request r = { .c = c };
+	struct ctl_request r = { .c = c, .fd = *fd };
 	json_t *args = json_is_array(given) ? by_name(&r, cmd, given)
 		       : given		    ? json_incref((json_t *)(uintptr_t)given)
 					    : json_object();
@@ -164,6 +164,7 @@ static char *serve(struct control *c, const struct ctl_command *cmd, const json_
 	err = check_args(&r, cmd);
 	if (err == 0)
 		err = cmd->handler(&r);
+	*fd = r.fd;
 	if (err < 0) {
 		control_counters(c)->errors++;
 		line = error_line(id, code_of(err), r.why[0] ? r.why : strerror(-err), len);
@@ -188,11 +189,12 @@ char *ctl_refusal(const char *code, const char *message, size_t *out_len)
 /**
  * ctl_serve() - answer one request
  * @line:	without its newline; any bytes at all
+ * @fd:		came with it, -1 = none; -1 afterwards when a command has kept it
  * @out_len:	of the answer, newline included
  *
  * Main thread. Return: the answer, which the caller frees; NULL when out of memory
  */
-char *ctl_serve(struct control *c, const char *line, size_t len, size_t *out_len)
+char *ctl_serve(struct control *c, const char *line, size_t len, int *fd, size_t *out_len)
 {
 	const struct ctl_command *cmd;
 	const char *key, *name;
@@ -222,7 +224,7 @@ char *ctl_serve(struct control *c, const char *line, size_t len, size_t *out_len
 			snprintf(why, sizeof(why), "\"%.40s\" is no command; see help", name);
 		out = error_line(id, cmd || !name ? "syntax" : "unknown-command", why, out_len);
 	} else {
-		out = serve(c, cmd, id, json_object_get(root, "args"), out_len);
+		out = serve(c, cmd, id, json_object_get(root, "args"), fd, out_len);
 	}
 	json_decref(root);
 	return out;

@@ -9,6 +9,10 @@
  * answers; it is cut off when that is too much, or when it has not read for
  * CTL_STALL_NS. The others are served meanwhile, and the network worker knows
  * nothing of it.
+ *
+ * A client may send a descriptor with a request that wants one (pcap start). It
+ * arrives with the bytes that it was sent with, so it is kept until a request takes
+ * it, the next one comes, or the client goes.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -35,13 +39,14 @@
  * @slot:	in control.clients
  * @out, @out_len, @out_off:	answers; those before @out_off have left
  * @progress_ns:	when the socket last took something while answers waited
+ * @passed:	a descriptor that it has sent, until a request takes it; -1 = none
  * @skip:	the line was too long: what follows up to its end is passed over
  * @eof:	it sends no more; the answers still go out
  */
 struct client {
 	struct control *c;
 	uint32_t slot;
-	int fd;
+	int fd, passed;
 	bool skip, eof;
 	uint32_t watched;
 	char *out;
@@ -108,6 +113,8 @@ static void drop_client(struct client *cl)
 
 	io_loop_del(c->cfg.loop, cl->fd);
 	close(cl->fd);
+	if (cl->passed >= 0)
+		close(cl->passed);
 	c->clients[cl->slot] = NULL;
 	c->out_total -= cl->out_cap;
 	c->n.clients--;
@@ -201,7 +208,7 @@ static bool serve_line(struct client *cl, const char *line, size_t len)
 
 	if (blank(line, len))
 		return true;
-	text = ctl_serve(cl->c, line, len, &out_len);
+	text = ctl_serve(cl->c, line, len, &cl->passed, &out_len);
 	return answer(cl, text, out_len) && (waiting(cl) < OUT_HIGH || flush(cl));
 }
 
@@ -260,6 +267,42 @@ static void arm_timer(struct control *c)
 		timerfd_settime(c->timer, 0, &t, NULL);
 }
 
+/* A descriptor that came along; one that nobody has asked for gives way to it. */
+static void keep_passed(struct client *cl, struct msghdr *msg)
+{
+	int fd;
+
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(msg); h; h = CMSG_NXTHDR(msg, h)) {
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = CMSG_LEN(0); at + sizeof(fd) <= h->cmsg_len; at += sizeof(fd)) {
+			memcpy(&fd, (const char *)h + at, sizeof(fd));
+			if (cl->passed >= 0)
+				close(cl->passed);
+			cl->passed = fd;
+		}
+	}
+}
+
+/* As recv(2), with at most one descriptor; the kernel closes what is beyond it. */
+static ssize_t receive(struct client *cl)
+{
+	struct iovec iov = { cl->in + cl->have, CTL_LINE_MAX - cl->have };
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = CMSG_LEN(sizeof(int)) };
+	ssize_t n = recvmsg(cl->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		keep_passed(cl, &msg);
+	return n;
+}
+
 static void on_client(void *ctx, uint32_t events)
 {
 	struct client *cl = ctx;
@@ -272,7 +315,7 @@ static void on_client(void *ctx, uint32_t events)
 	if (waiting(cl) && !flush(cl))
 		return;
 	if (!waiting(cl) && !cl->eof && cl->have < CTL_LINE_MAX) {
-		n = recv(cl->fd, cl->in + cl->have, CTL_LINE_MAX - cl->have, MSG_DONTWAIT);
+		n = receive(cl);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			drop_client(cl);
 			return;
@@ -340,6 +383,7 @@ static void on_connect(void *ctx, uint32_t events)
 		cl->c = c;
 		cl->slot = slot;
 		cl->fd = fd;
+		cl->passed = -1;
 		cl->watched = EPOLLIN;
 	}
 	if (!cl || io_loop_add(c->cfg.loop, fd, EPOLLIN, on_client, cl) < 0) {

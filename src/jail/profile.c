@@ -172,10 +172,11 @@ static const struct jail_rule net_uring[] = {
 	CALL(io_uring_enter),
 };
 
-/* The writer: files that main has opened, and a reader's socket. */
+/* The writer: files that main has opened or was given, and a reader's socket. */
 static const struct jail_rule writer[] = {
 	CALL(poll),
 	CALL(sendto),
+	CALL(ftruncate),
 };
 
 static const struct jail_rule writer_connects[] = {
@@ -189,12 +190,14 @@ static const struct jail_rule main_any[] = {
 	CALL(poll),
 	CALL(accept4),
 	CALL(recvfrom),
+	CALL(recvmsg), /* clients send descriptors, and so does a front-end */
 	CALL(sendto),
 	CALL(timerfd_settime),
 	CALL(mremap),
 	CALL(newfstatat), /* fstat() of the C library */
 	CALL(lseek),
-	CALL(sysinfo), /* qsort() */
+	CALL_IF(fcntl, IS(1, F_GETFL)), /* can it be written to? */
+	CALL(sysinfo),			/* qsort() */
 	SOCKET(AF_INET, SOCK_STREAM, 0),
 	SOCKET(AF_INET6, SOCK_STREAM, 0),
 	SOCKET(AF_INET, SOCK_DGRAM, 0),
@@ -216,10 +219,8 @@ static const struct jail_rule main_vm[] = {
 
 /* main of a vhost-user back-end: messages with descriptors, and their memory. */
 static const struct jail_rule main_front_end[] = {
-	CALL(recvmsg),
 	CALL(shutdown),
 	CALL(fstatfs),
-	CALL_IF(fcntl, IS(1, F_GETFL)),
 	CALL_IF(fcntl, IS(1, F_SETFL)),
 };
 

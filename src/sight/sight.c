@@ -8,6 +8,7 @@
 
 #include "src/base/log.h"
 #include "src/sight/audit_log.h"
+#include "src/sight/pcap.h"
 #include "src/sight/writer.h"
 
 /**
@@ -77,6 +78,7 @@ int sight_reopen(struct sight *s)
  */
 void sight_close(struct sight *s)
 {
+	pcap_free(s->pcap);
 	audit_log_free(s->audit);
 	writer_free(s->writer);
 	*s = (struct sight){ .writer = NULL };

@@ -7,16 +7,19 @@
 
 struct audit;
 struct audit_log;
+struct pcap;
 struct writer;
 
 /**
  * struct sight - zeroed = nothing looks on
  * @writer:	NULL = there is nothing to write
  * @audit:	NULL = not asked for
+ * @pcap:	the capture, or the last one; pcap.c's. NULL = there was none
  */
 struct sight {
 	struct writer *writer;
 	struct audit_log *audit;
+	struct pcap *pcap;
 };
 
 /* sight.c: main thread */

@@ -21,7 +21,9 @@ struct ctlrig {
 	struct net_worker *w;
 	struct control *c;
 	unsigned int shutdowns;
-	uint64_t stall_ns; /* of control_config; kept by ctlrig_begin() */
+	uint64_t stall_ns;   /* of control_config; kept by ctlrig_begin() */
+	int fd;		     /* comes with the next request; -1 = none */
+	struct sight *sight; /* as stall_ns */
 };
 
 static void ctlrig_shutdown(void *ctx)
@@ -48,12 +50,14 @@ static inline void ctlrig_begin(struct ctlrig *r, const char *path, struct io_lo
 		.start_ns = clock_now_ns(),
 		.loop = loop,
 		.queue = ctlrig_queue,
+		.sight = r->sight,
 		.shutdown = ctlrig_shutdown,
 		.ctx = r,
 		.stall_ns = r->stall_ns,
 	};
 
 	r->shutdowns = 0;
+	r->fd = -1;
 	memset(&wc, 0, sizeof(wc));
 	stack_config_defaults(&wc.stack);
 	memcpy(wc.net.mac, wc.stack.guest_mac, 6);
@@ -73,7 +77,7 @@ static inline void ctlrig_end(struct ctlrig *r)
 static inline json_t *ctlrig_ask(struct ctlrig *r, const char *line)
 {
 	size_t len = 0;
-	char *text = ctl_serve(r->c, line, strlen(line), &len);
+	char *text = ctl_serve(r->c, line, strlen(line), &r->fd, &len);
 	json_t *answer;
 
 	assert_non_null(text);

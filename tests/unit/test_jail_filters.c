@@ -193,6 +193,7 @@ static const struct call vcpu_may_not[] = {
 static const struct call writer_may[] = {
 	{ "poll", SYS_poll, { 0, 0, 0 } },
 	{ "sendto", SYS_sendto, { -1 } },
+	{ "ftruncate", SYS_ftruncate, { -1 } },
 };
 
 static const struct call writer_may_not[] = {
@@ -218,9 +219,12 @@ static const struct call main_may[] = {
 	{ "epoll_wait", SYS_epoll_wait, { -1 } },
 	{ "timerfd_settime", SYS_timerfd_settime, { -1 } },
 	{ "newfstatat", SYS_newfstatat, { -1, WORD(""), 0, AT_EMPTY_PATH } },
+	{ "recvmsg", SYS_recvmsg, { -1 } },
+	{ "fcntl", SYS_fcntl, { -1, F_GETFL } },
 };
 
 static const struct call main_may_not[] = {
+	{ "ftruncate", SYS_ftruncate, { -1 } },
 	{ "connect", SYS_connect, { -1 } },
 	{ "ioctl", SYS_ioctl, { -1, KVM_RUN } },
 	{ "splice", SYS_splice, { -1 } },
