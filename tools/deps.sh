@@ -21,8 +21,8 @@ packages() {
 	case $1 in
 	build) echo gcc clang libclang-rt-14-dev make git libc6-dev libcmocka-dev liburing-dev \
 		libjansson-dev libseccomp-dev systemtap-sdt-dev python3 ;;
-	lint) echo cppcheck clang-tidy clang-format shellcheck pyflakes3 python3-yaml python3-pyhcl ;;
-	guest) echo iproute2 kmod curl bind9-dnsutils qemu-system-x86 seabios busybox-static acpica-tools cpio \
+	lint) echo cppcheck clang-tidy clang-format shellcheck pyflakes3 valgrind python3-yaml python3-pyhcl ;;
+	guest) echo iproute2 curl bind9-dnsutils qemu-system-x86 seabios busybox-static acpica-tools cpio \
 		zstd xz-utils nginx-light ;;
 	tests) echo jq tcpdump iputils-ping traceroute iperf3 openssh-client openssh-server bpftrace ;;
 	docs) echo mandoc ;;
