@@ -67,9 +67,9 @@ static void put(struct audit *a, const struct audit_record *r, const char *name,
 	if (!out)
 		return;
 	*out = *r;
-	if (r->name_len)
+	if (name)
 		memcpy(out->text, name, r->name_len);
-	if (r->rule_len)
+	if (rule)
 		memcpy(out->text + r->name_len, rule, r->rule_len);
 	spsc_commit(&a->ring);
 	counter_inc(&a->records);

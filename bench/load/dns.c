@@ -342,8 +342,11 @@ static void on_accept(struct watch *w, uint32_t events)
 	struct stream *s = fd < 0 ? NULL : calloc(1, sizeof(*s));
 
 	(void)events;
-	if (!s)
+	if (!s) {
+		if (fd >= 0)
+			close(fd);
 		return;
+	}
 	s->w.fd = fd;
 	s->w.ready = on_stream;
 	loop_add(&s->w, EPOLLIN);

@@ -173,6 +173,7 @@ static int load_initrd(struct boot_image *b)
 static int load_cmdline(struct boot_image *b)
 {
 	uint64_t max = MIN(b->cmdline_max, (uint64_t)BOOT_CMDLINE_MAX - 1);
+	char *text;
 
 	b->cmdline_len = strlen(b->cfg->cmdline);
 	if (b->cmdline_len > max)
@@ -180,8 +181,9 @@ static int load_cmdline(struct boot_image *b)
 				 "kernel command line too long: %llu bytes, %s takes %llu",
 				 (unsigned long long)b->cmdline_len, b->kernel.path,
 				 (unsigned long long)max);
-	memcpy(gmem_ptr(b->mem, BOOT_CMDLINE_ADDR, b->cmdline_len + 1), b->cfg->cmdline,
-	       b->cmdline_len + 1);
+	text = gmem_ptr(b->mem, BOOT_CMDLINE_ADDR, b->cmdline_len + 1);
+	BUG_ON(!text);
+	memcpy(text, b->cfg->cmdline, b->cmdline_len + 1);
 	return 0;
 }
 

@@ -111,6 +111,7 @@ void boot_write_zero_page(const struct boot_image *b)
 	struct boot_params *zp = gmem_ptr(b->mem, BOOT_ZERO_PAGE_ADDR, sizeof(*zp));
 	struct memmap_entry map[MEMMAP_MAX];
 
+	BUG_ON(!zp);
 	memset(zp, 0, sizeof(*zp));
 	zp->hdr = b->hdr;
 	zp->hdr.cmd_line_ptr = BOOT_CMDLINE_ADDR;
@@ -134,6 +135,7 @@ void boot_write_pvh_info(const struct boot_image *b)
 	struct memmap_entry map[MEMMAP_MAX];
 	uint32_t n = boot_memmap(b->mem, map);
 
+	BUG_ON(!p);
 	memset(p, 0, sizeof(*p));
 	p->info = (struct pvh_start_info){
 		.magic = PVH_MAGIC,
@@ -165,7 +167,11 @@ void boot_write_cpu_tables(const struct gmem *mem)
 {
 	uint64_t *gdt = gmem_ptr(mem, BOOT_GDT_ADDR, BOOT_GDT_ENTRIES * sizeof(*gdt));
 	uint64_t *pml4 = gmem_ptr(mem, BOOT_PAGE_TABLE_ADDR, BOOT_PAGE_TABLE_SIZE);
-	uint64_t *pdpt = pml4 + PTES, *pd = pdpt + PTES;
+	uint64_t *pdpt, *pd;
+
+	BUG_ON(!gdt || !pml4);
+	pdpt = pml4 + PTES;
+	pd = pdpt + PTES;
 
 	gdt[0] = 0;
 	gdt[BOOT_GDT_CS32 / 8] = DESC_CODE32;
