@@ -38,7 +38,7 @@ import json
 from . import stats
 
 DRIFT_KIB = 256
-GRAIN_KIB = 64
+GRAIN_KIB = 128
 RESTS = 4          # fewer say nothing of a slope
 P99_RATIO = 2.0
 THIRD = 5          # intervals, at least, in each third of a kind that is judged alone
