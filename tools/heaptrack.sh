@@ -152,7 +152,7 @@ $unpack "$data" | awk -v marks="$W/marks" -v connections="$CONNECTIONS" -v bulk=
 				steady += allocs[i]
 		}
 		printf "%-16s %10s %12d %8d\n", "end", "", allocs[n + 1], frees[n + 1]
-		printf "\nallocations a connection: '"$(echo "$HISTORY" | sed 's/ / -> /g')"' -> %g\n", per
+		printf "\nallocations a connection, one design after the other: '"$(echo "$HISTORY" | sed 's/ / -> /g')"' -> %g (this one)\n", per
 		print "steady", steady + 0 > "/dev/stderr"
 	}' 2>"$W/steady"
 echo
