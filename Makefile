@@ -341,7 +341,7 @@ format:			## rewrite the sources in the house style
 libdir  = $(prefix)/lib/sluice
 docdir  = $(prefix)/share/doc/sluice
 unitdir ?= $(prefix)/lib/systemd/system
-DOCS    = $(wildcard docs/*.md docs/*.json docs/*.png docs/*.svg docs/fleet/*) docs/LICENSE
+DOCS    = $(wildcard docs/*.md docs/*.json docs/*.png docs/*.svg docs/fleet/* docs/performance/*/*) docs/LICENSE
 UNITS   = $(wildcard packaging/systemd/*.service)
 D       = $(DESTDIR)
 
