@@ -74,7 +74,8 @@ static bool offload_ok(const struct packet *pkt)
 		return pkt->proto == PROTO_TCP && off->needs_csum && off->gso_size > 0 &&
 		       ipaddr_is_v4(&pkt->src) == (off->gso == GSO_TCP4);
 	case GSO_UDP_L4:
-		return pkt->proto == PROTO_UDP && off->needs_csum && off->gso_size > 0;
+		return pkt->proto == PROTO_UDP && off->needs_csum && off->gso_size > 0 &&
+		       pkt->l4_len <= UDP_HLEN + (uint32_t)off->gso_size * LIMIT_UDP_SEGMENTS;
 	default:
 		return false;
 	}

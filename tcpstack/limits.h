@@ -325,6 +325,15 @@
 #define LIMIT_PING_PER_CYCLE 64
 #define LIMIT_DNS_PER_CYCLE  64
 
+/*
+ * Datagrams that come in one: of the guest, no more than Linux makes (UDP_MAX_SEGMENTS).
+ * Towards the guest, what is received at a time is bounded in bytes as well, and a
+ * socket that gives so many at a time is asked to put them together.
+ */
+#define LIMIT_UDP_SEGMENTS    128
+#define LIMIT_UDP_BATCH_BYTES (256U << 10)
+#define LIMIT_UDP_GRO_BATCH   8
+
 /* Pieces of guest memory in one echo request; a driver uses two or three. */
 #define LIMIT_PING_IOV 64
 

@@ -104,7 +104,7 @@ struct rx_frame {
  * struct port_caps - what the guest's driver has negotiated
  * @rx_csum:		takes frames with needs_csum (GUEST_CSUM)
  * @rx_tso4, @rx_tso6:	takes TCP frames longer than the MTU (GUEST_TSO4/6)
- * @rx_uso:		takes UDP frames to be segmented (GUEST_USO4/6)
+ * @rx_uso4, @rx_uso6:	takes UDP frames to be segmented (GUEST_USO4/6)
  * @rx_frame_max:	longest frame that rx_alloc() can ever grant, in bytes
  * @tx_ring:		descriptors of the transmit ring; what we hold is missing there
  */
@@ -112,7 +112,8 @@ struct port_caps {
 	bool rx_csum;
 	bool rx_tso4;
 	bool rx_tso6;
-	bool rx_uso;
+	bool rx_uso4;
+	bool rx_uso6;
 	uint32_t rx_frame_max;
 	uint32_t tx_ring;
 };

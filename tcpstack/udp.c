@@ -177,30 +177,83 @@ void udp_control_add(struct msghdr *msg, int level, int type, const void *data, 
 	msg->msg_controllen += CMSG_SPACE(len);
 }
 
+/* @len bytes have gone, in datagrams of @segment bytes. */
+static void sent(struct stack *st, struct udp_flow *uf, uint32_t len, uint32_t segment)
+{
+	uf->answered |= uf->d.flow.inbound;
+	uf->d.flow.tx_bytes += len;
+	counter_add(&st->n.udp_tx, udp_datagrams(len, segment));
+}
+
+/* One datagram of the frame's, @len bytes from @at on. */
+static int send_one(struct stack *st, struct udp_flow *uf, const struct packet *pkt,
+		    struct msghdr *msg, uint32_t at, uint32_t len)
+{
+	msg->msg_iovlen = frame_iov(pkt->frame, pkt->l4 + UDP_HLEN + at, len, st->udp->iov,
+				    IOV_MAX);
+	if (msg->msg_iovlen == 0 && len) {
+		stack_drop(st, DROP_L4_MALFORMED);
+		return -EMSGSIZE;
+	}
+	return dgram_send(&st->udp->d, &uf->d, msg, pkt);
+}
+
+/*
+ * Let the host cut @len bytes. Return: 0; -errno when they were dropped, and counted;
+ * 1 when it will not: segments beyond the route's MTU, more of them than it makes, a
+ * route with IPsec.
+ */
+static int send_whole(struct stack *st, struct udp_flow *uf, const struct packet *pkt,
+		      struct msghdr *msg, uint32_t len)
+{
+	size_t control = msg->msg_controllen;
+	uint16_t size = pkt->frame->off.gso_size;
+	int err;
+
+	if (uf->no_gso)
+		return 1;
+	msg->msg_iovlen = frame_iov(pkt->frame, pkt->l4 + UDP_HLEN, len, st->udp->iov, IOV_MAX);
+	if (msg->msg_iovlen == 0)
+		return 1;
+	udp_control_add(msg, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+	counter_inc(&st->n.syscalls);
+	err = sendmsg(uf->d.flow.fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+	if (err && err != EINVAL && err != EMSGSIZE && err != EIO && err != EOPNOTSUPP)
+		err = -dgram_send(&st->udp->d, &uf->d, msg, pkt);
+	else if (err)
+		uf->no_gso = true;
+	msg->msg_controllen = control;
+	return uf->no_gso ? 1 : -err;
+}
+
 /* Payload of @pkt, straight from guest memory, to the flow's socket. */
 static void send_payload(struct stack *st, struct udp_flow *uf, const struct packet *pkt)
 {
 	const struct offload *off = &pkt->frame->off;
-	uint32_t len = pkt->l4_len - UDP_HLEN;
+	uint32_t len = pkt->l4_len - UDP_HLEN, segment = len, at = 0;
 	struct udp_control control;
 	struct msghdr msg = { .msg_iov = st->udp->iov, .msg_control = control.space };
 
-	msg.msg_iovlen = frame_iov(pkt->frame, pkt->l4 + UDP_HLEN, len, st->udp->iov, IOV_MAX);
-	if (msg.msg_iovlen == 0 && len) {
-		stack_drop(st, DROP_L4_MALFORMED);
-		return;
-	}
-	if (off->gso == GSO_UDP_L4)
-		udp_control_add(&msg, IPPROTO_UDP, UDP_SEGMENT, &off->gso_size, sizeof(uint16_t));
 	if (uf->forward)
 		udp_forward_address(st, uf, pkt, &control, &msg);
 	else if (!stack_is_ours(st, &pkt->dst))
 		dgram_set_ttl(&st->udp->d, &uf->d, pkt);
-	if (dgram_send(&st->udp->d, &uf->d, &msg, pkt))
-		return;
-	uf->answered |= uf->d.flow.inbound;
-	counter_inc(&st->n.udp_tx);
-	uf->d.flow.tx_bytes += len;
+	if (off->gso == GSO_UDP_L4 && len > off->gso_size) {
+		int rc = send_whole(st, uf, pkt, &msg, len);
+
+		segment = off->gso_size;
+		if (rc == 0)
+			sent(st, uf, len, segment);
+		if (rc <= 0)
+			return;
+	}
+	do {
+		uint32_t part = MIN(segment, len - at);
+
+		if (send_one(st, uf, pkt, &msg, at, part) == 0)
+			sent(st, uf, part, part);
+		at += segment;
+	} while (at < len);
 }
 
 static void nat_input(struct stack *st, const struct packet *pkt, const struct flow_key *key)

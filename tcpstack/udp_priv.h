@@ -22,11 +22,13 @@
  * @hint:	payload bytes for which receive frames are allocated
  * @batch:	frames to allocate at once: follows how many come together
  * @small:	batches in a row whose datagrams were far below @hint
+ * @gro:	the kernel puts datagrams together where it can
  */
 struct udp_rx {
 	uint32_t hint;
 	uint32_t batch;
 	uint8_t small;
+	bool gro;
 };
 
 struct forward;
@@ -35,6 +37,7 @@ struct forward;
  * struct udp_flow - one mapping
  * @rx:		of the flow's own socket
  * @answered:	the side that did not begin it has sent something
+ * @no_gso:	the host refuses to cut datagrams for it
  * @forward:	that the peer came by, NULL = the guest began it; members below
  *		are of such
  * @local:	the host's address that the peer knows, unspecified = there is but one
@@ -44,6 +47,7 @@ struct udp_flow {
 	struct dgram_flow d;
 	struct udp_rx rx;
 	bool answered;
+	bool no_gso;
 	struct forward *forward;
 	struct ipaddr local;
 	uint32_t scope;
@@ -62,12 +66,12 @@ struct udp_control {
 	};
 };
 
-/* Who has sent a datagram to a forward, and to which address. */
+/* Who has sent a datagram to a forward, to which address; how many it was. */
 struct udp_sender {
 	union sockaddr_any from;
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		char space[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
 	};
 };
 
@@ -78,7 +82,8 @@ struct udp_batch {
 	struct rx_frame frame[LIMIT_UDP_BATCH];
 	uint32_t room[LIMIT_UDP_BATCH]; /* payload bytes that the frame takes */
 	struct mmsghdr msg[LIMIT_UDP_BATCH];
-	struct udp_sender sender[LIMIT_UDP_BATCH]; /* of a forward's */
+	struct udp_sender sender[LIMIT_UDP_BATCH];
+	uint32_t segment[LIMIT_UDP_BATCH]; /* bytes of each datagram but the last */
 };
 
 /**
@@ -96,6 +101,12 @@ struct udp {
 	struct iovec iov[IOV_MAX];
 	uint8_t (*stage)[UDP_STAGE_BYTES];
 };
+
+/* How many datagrams @len bytes are, @segment of them in each but the last. */
+static inline uint32_t udp_datagrams(uint32_t len, uint32_t segment)
+{
+	return len > segment ? (len + segment - 1) / segment : 1;
+}
 
 static inline struct udp_flow *udp_flow_of(struct dgram_flow *df)
 {

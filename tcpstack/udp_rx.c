@@ -18,11 +18,18 @@
  * the ring runs the list again (H14). A batch that came back short has emptied
  * the socket: the next arrival is a new edge.
  *
+ * A peer that sends bursts costs less where the guest takes frames to be segmented
+ * (GUEST_USO4/6): the kernel is asked to put datagrams together (UDP_GRO), and what it
+ * gives as one goes to the guest as one. Only sockets that give many at a time are
+ * asked, for it costs a call and larger frames. Where that does not fit (another driver
+ * came, a segment exceeds the MTU), what came as one is taken apart.
+ *
  * A forward's socket is read the same way. Its datagrams are of many flows, and
  * which one it is of is known for each once it has come; one that no flow will
  * have is left out, and what stands behind it goes the slow way.
  */
 #include <errno.h>
+#include <linux/udp.h>
 
 #include "src/base/bytes.h"
 #include "tcpstack/forward_priv.h"
@@ -52,12 +59,27 @@ void udp_rx_init(struct udp_rx *rx)
 	*rx = (struct udp_rx){ .hint = UDP_HINT_FIRST, .batch = UDP_BATCH_FIRST };
 }
 
-/* The longest payload that one frame to the guest may carry. */
+/* The longest payload of a datagram that needs no fragments. */
 static uint32_t payload_max(const struct stack *st, uint32_t hlen)
 {
 	uint32_t frame_max = MIN((uint32_t)ETH_HLEN + st->cfg.mtu, st->caps.rx_frame_max);
 
 	return frame_max > hlen ? frame_max - hlen : 0;
+}
+
+/* The longest payload of a frame to be segmented. */
+static uint32_t super_max(const struct stack *st, bool v4)
+{
+	uint32_t hlen = (v4 ? IP4_HLEN : 0) + UDP_HLEN, frame_hlen = ETH_HLEN + IP6_HLEN + UDP_HLEN;
+
+	return MIN((uint32_t)UINT16_MAX - hlen,
+		   MIN((uint32_t)PORT_FRAME_MAX, st->caps.rx_frame_max) - frame_hlen);
+}
+
+/* Does the guest take frames to be segmented? */
+static bool takes_super(const struct stack *st, bool v4)
+{
+	return v4 ? st->caps.rx_uso4 : st->caps.rx_uso6;
 }
 
 /*
@@ -78,12 +100,12 @@ static uint32_t prepare_message(struct udp *u, const struct source *src, uint32_
 	iov[n] = (struct iovec){ u->stage[i], UDP_STAGE_BYTES };
 	b->msg[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = iov, .msg_iovlen = n + 1 } };
 	if (src->forward) {
-		struct udp_sender *s = &b->sender[i];
-
-		b->msg[i].msg_hdr.msg_name = &s->from;
-		b->msg[i].msg_hdr.msg_namelen = sizeof(s->from);
-		b->msg[i].msg_hdr.msg_control = s->space;
-		b->msg[i].msg_hdr.msg_controllen = sizeof(s->space);
+		b->msg[i].msg_hdr.msg_name = &b->sender[i].from;
+		b->msg[i].msg_hdr.msg_namelen = sizeof(b->sender[i].from);
+	}
+	if (src->forward || src->rx->gro) {
+		b->msg[i].msg_hdr.msg_control = b->sender[i].space;
+		b->msg[i].msg_hdr.msg_controllen = sizeof(b->sender[i].space);
 	}
 	return n + 1;
 }
@@ -95,12 +117,15 @@ static uint32_t prepare_message(struct udp *u, const struct source *src, uint32_
 static uint32_t prepare_batch(struct stack *st, const struct source *src)
 {
 	struct udp_batch *b = &st->udp->batch;
-	uint32_t payload, i, used = 0;
+	uint32_t payload, most, i, used = 0;
 
 	b->hlen = ETH_HLEN + (src->v4 ? IP4_HLEN : IP6_HLEN) + UDP_HLEN;
-	payload = MIN(src->rx->hint, payload_max(st, b->hlen));
+	payload = MIN(src->rx->hint, src->rx->gro && takes_super(st, src->v4)
+					     ? super_max(st, src->v4)
+					     : payload_max(st, b->hlen));
+	most = MIN(src->rx->batch, MAX(LIMIT_UDP_BATCH_BYTES / MAX(payload, 1U), 1U));
 	b->frames = 0;
-	for (i = 0; i < src->rx->batch && used + 1 < IOV_MAX; i++) {
+	for (i = 0; i < most && used + 1 < IOV_MAX; i++) {
 		int rc = stack_rx_alloc(st, b->hlen + payload, &b->frame[i]);
 
 		/* What can never fit is taken off the socket, for out_udp() to count. */
@@ -119,6 +144,7 @@ static uint32_t prepare_batch(struct stack *st, const struct source *src)
 static void commit(struct stack *st, const struct flow *f, uint32_t i, uint32_t len)
 {
 	struct udp_batch *b = &st->udp->batch;
+	uint32_t segment = b->segment[i];
 	struct rx_frame *frame = &b->frame[i];
 	uint8_t headers[OUT_HEADERS_MAX];
 	uint32_t l4_len = UDP_HLEN + len;
@@ -140,6 +166,10 @@ static void commit(struct stack *st, const struct flow *f, uint32_t i, uint32_t 
 		off.needs_csum = true;
 		off.csum_start = (uint16_t)l4;
 		off.csum_offset = 6;
+		if (len > segment) {
+			off.gso = GSO_UDP_L4;
+			off.gso_size = (uint16_t)segment;
+		}
 	} else {
 		uint32_t sum = csum_pseudo(&l3.src, &l3.dst, PROTO_UDP, l4_len);
 		uint16_t csum;
@@ -187,10 +217,52 @@ static struct udp_flow *flow_of(struct stack *st, const struct source *src, uint
 	return src->flow ? src->flow : udp_forward_flow(st, src->forward, &b->msg[i].msg_hdr);
 }
 
-static void count(struct stack *st, struct udp_flow *uf, uint32_t len)
+static void count(struct stack *st, struct udp_flow *uf, uint32_t i)
 {
-	uf->d.flow.rx_bytes += len;
-	counter_inc(&st->n.udp_rx);
+	const struct udp_batch *b = &st->udp->batch;
+
+	uf->d.flow.rx_bytes += b->msg[i].msg_len;
+	counter_add(&st->n.udp_rx, udp_datagrams(b->msg[i].msg_len, b->segment[i]));
+}
+
+/* How long the datagrams are that the kernel gave as one; as long as all, if it is one. */
+static uint32_t segment_of(const struct mmsghdr *m)
+{
+	struct msghdr *msg = (struct msghdr *)(uintptr_t)&m->msg_hdr;
+	int size;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_GRO)
+			continue;
+		memcpy(&size, CMSG_DATA(c), sizeof(size));
+		if (size > 0)
+			return MIN((uint32_t)size, m->msg_len);
+	}
+	return m->msg_len;
+}
+
+/* Can message @i go to the guest as it came into its frame? */
+static bool fits(const struct stack *st, const struct source *src, uint32_t i)
+{
+	const struct udp_batch *b = &st->udp->batch;
+
+	return i < b->frames && b->msg[i].msg_len <= b->room[i] &&
+	       b->segment[i] <= payload_max(st, b->hlen) &&
+	       (b->msg[i].msg_len <= b->segment[i] || takes_super(st, src->v4));
+}
+
+/* What is in stage buffer @i, a datagram at a time. */
+static void send_staged(struct stack *st, const struct udp_flow *uf, uint32_t i)
+{
+	const struct udp_batch *b = &st->udp->batch;
+	const struct flow_key *key = &uf->d.flow.key;
+	uint32_t len = b->msg[i].msg_len, segment = b->segment[i], at = 0;
+
+	do {
+		out_udp(st, &key->remote, &key->guest, st->udp->stage[i] + at,
+			MIN(segment, len - at));
+		at += segment;
+	} while (at < len);
 }
 
 /*
@@ -205,7 +277,7 @@ static uint32_t deliver_frames(struct stack *st, const struct source *src, uint3
 	uint32_t i;
 
 	*unwanted = got;
-	for (i = 0; i < got && b->frames > i && b->msg[i].msg_len <= b->room[i]; i++) {
+	for (i = 0; i < got && fits(st, src, i); i++) {
 		struct udp_flow *uf = flow_of(st, src, i);
 
 		if (!uf) {
@@ -213,7 +285,7 @@ static uint32_t deliver_frames(struct stack *st, const struct source *src, uint3
 			break;
 		}
 		commit(st, &uf->d.flow, i, b->msg[i].msg_len);
-		count(st, uf, b->msg[i].msg_len);
+		count(st, uf, i);
 	}
 	return i;
 }
@@ -223,9 +295,11 @@ static void deliver(struct stack *st, const struct source *src, uint32_t got)
 {
 	struct udp *u = st->udp;
 	struct udp_batch *b = &u->batch;
-	uint32_t unwanted, longest = 0;
-	uint32_t staged = deliver_frames(st, src, got, &unwanted);
+	uint32_t unwanted, staged, longest = 0;
 
+	for (uint32_t i = 0; i < got; i++)
+		b->segment[i] = segment_of(&b->msg[i]);
+	staged = deliver_frames(st, src, got, &unwanted);
 	/* Frames behind an overflow are lost with the rewind: save what is in them. */
 	for (uint32_t i = staged; i < got; i++)
 		gather(u, i, b->msg[i].msg_len);
@@ -236,9 +310,8 @@ static void deliver(struct stack *st, const struct source *src, uint32_t got)
 
 		if (!uf)
 			continue;
-		out_udp(st, &uf->d.flow.key.remote, &uf->d.flow.key.guest, u->stage[i],
-			b->msg[i].msg_len);
-		count(st, uf, b->msg[i].msg_len);
+		send_staged(st, uf, i);
+		count(st, uf, i);
 	}
 	for (uint32_t i = 0; i < got; i++)
 		longest = MAX(longest, (uint32_t)b->msg[i].msg_len);
@@ -262,6 +335,19 @@ static enum rx_result receive_failed(struct stack *st, const struct source *src,
 		return RX_MORE;
 	}
 	return RX_DRAINED;
+}
+
+/* A socket that gives many at a time is asked to give them as one. */
+static void want_super(struct stack *st, const struct source *src)
+{
+	int one = 1;
+
+	if (src->rx->gro || src->rx->batch < LIMIT_UDP_GRO_BATCH || !takes_super(st, src->v4))
+		return;
+	counter_inc(&st->n.syscalls);
+	/* A kernel without it goes on as before, and is not asked again. */
+	setsockopt(src->fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one));
+	src->rx->gro = true;
 }
 
 /* One batch. */
@@ -296,6 +382,7 @@ static enum rx_result receive(struct stack *st, const struct source *src)
 		return RX_DRAINED;
 	}
 	rx->batch = MIN(2 * rx->batch, (uint32_t)LIMIT_UDP_BATCH);
+	want_super(st, src);
 	return RX_MORE;
 }
 

@@ -32,8 +32,11 @@ static const struct {
 } requirements[] = {
 	{ BIT(VIRTIO_NET_F_GUEST_TSO4), BIT(VIRTIO_NET_F_GUEST_CSUM) },
 	{ BIT(VIRTIO_NET_F_GUEST_TSO6), BIT(VIRTIO_NET_F_GUEST_CSUM) },
+	{ BIT(VIRTIO_NET_F_GUEST_USO4), BIT(VIRTIO_NET_F_GUEST_CSUM) },
+	{ BIT(VIRTIO_NET_F_GUEST_USO6), BIT(VIRTIO_NET_F_GUEST_CSUM) },
 	{ BIT(VIRTIO_NET_F_HOST_TSO4), BIT(VIRTIO_NET_F_CSUM) },
 	{ BIT(VIRTIO_NET_F_HOST_TSO6), BIT(VIRTIO_NET_F_CSUM) },
+	{ BIT(VIRTIO_NET_F_HOST_USO), BIT(VIRTIO_NET_F_CSUM) },
 	{ BIT(VIRTIO_NET_F_CTRL_RX), BIT(VIRTIO_NET_F_CTRL_VQ) },
 	{ BIT(VIRTIO_NET_F_CTRL_MAC_ADDR), BIT(VIRTIO_NET_F_CTRL_VQ) },
 };
@@ -58,9 +61,11 @@ uint64_t vnet_features(const struct vnet_config *cfg)
 	       BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_NET_F_MRG_RXBUF) |
 	       BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) |
 	       BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_GUEST_TSO4) |
-	       BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_CTRL_VQ) |
-	       BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_MTU) |
-	       BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_MAC);
+	       BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_HOST_USO) |
+	       BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6) |
+	       BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) |
+	       BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_MTU) | BIT(VIRTIO_NET_F_STATUS) |
+	       BIT(VIRTIO_NET_F_MAC);
 }
 
 /**
@@ -109,7 +114,8 @@ static uint32_t rx_frame_max(const struct vnet *v)
 {
 	if (vnet_has(v, VIRTIO_NET_F_MRG_RXBUF))
 		return PORT_FRAME_MAX;
-	if (vnet_has(v, VIRTIO_NET_F_GUEST_TSO4) || vnet_has(v, VIRTIO_NET_F_GUEST_TSO6))
+	if (vnet_has(v, VIRTIO_NET_F_GUEST_TSO4) || vnet_has(v, VIRTIO_NET_F_GUEST_TSO6) ||
+	    vnet_has(v, VIRTIO_NET_F_GUEST_USO4) || vnet_has(v, VIRTIO_NET_F_GUEST_USO6))
 		return 65562 - VNET_HDR_LEN;
 	if (vnet_has(v, VIRTIO_NET_F_MTU))
 		return MAX(1514U, v->cfg.mtu + 14U);
@@ -186,6 +192,8 @@ int vnet_start(struct vnet *v, const struct vnet_start *start)
 		.rx_csum = vnet_has(v, VIRTIO_NET_F_GUEST_CSUM),
 		.rx_tso4 = vnet_has(v, VIRTIO_NET_F_GUEST_TSO4),
 		.rx_tso6 = vnet_has(v, VIRTIO_NET_F_GUEST_TSO6),
+		.rx_uso4 = vnet_has(v, VIRTIO_NET_F_GUEST_USO4),
+		.rx_uso6 = vnet_has(v, VIRTIO_NET_F_GUEST_USO6),
 		.rx_frame_max = rx_frame_max(v),
 		.tx_ring = v->vq[VNET_TX].size,
 	};

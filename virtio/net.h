@@ -26,6 +26,14 @@ enum vnet_queue { VNET_RX, VNET_TX, VNET_CTRL, VNET_QUEUES };
 /* Chains that one cycle takes from the transmit queue, at most (H13). */
 #define VNET_TX_BUDGET 256
 
+/* Of Linux 6.2; older headers have none of them (virtio 1.3, 5.1.3 and 5.1.6). */
+#ifndef VIRTIO_NET_F_HOST_USO
+#define VIRTIO_NET_F_GUEST_USO4	  54
+#define VIRTIO_NET_F_GUEST_USO6	  55
+#define VIRTIO_NET_F_HOST_USO	  56
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
 struct vnet;
 
 struct vnet_config {

@@ -266,11 +266,14 @@ static struct virtio_net_hdr_v1 make_header(const struct vnet *v, const struct o
 		h.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
 		break;
 	case GSO_UDP_L4:
-		BUG_ON(true); /* never offered */
+		BUG_ON(!vnet_has(v, VIRTIO_NET_F_GUEST_USO4) &&
+		       !vnet_has(v, VIRTIO_NET_F_GUEST_USO6));
+		h.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+		break;
 	}
 	h.gso_size = off->gso_size;
-	/* A hint: headers up to a TCP header without options. */
-	h.hdr_len = (uint16_t)(off->csum_start + 20);
+	/* A hint: headers up to a TCP header without options, or one of UDP. */
+	h.hdr_len = (uint16_t)(off->csum_start + (off->gso == GSO_UDP_L4 ? 8 : 20));
 	return h;
 }
 

@@ -53,6 +53,11 @@ static bool check_header(const struct vnet *v, const struct virtio_net_hdr_v1 *h
 			return false;
 		off->gso = GSO_TCP6;
 		break;
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		if (!vnet_has(v, VIRTIO_NET_F_HOST_USO))
+			return false;
+		off->gso = GSO_UDP_L4;
+		break;
 	default:
 		return false;
 	}

@@ -4,7 +4,7 @@
  *
  * A TCP connection keeps both ends together. The client says on it
  *
- *	FLOOD up|down id size rate milliseconds
+ *	FLOOD up|down id size rate milliseconds segments
  *
  * and the server answers READY. Upwards the client sends, and ends its direction of the
  * connection when it is through; downwards it shows the server its address by a
@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <linux/udp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -54,7 +56,8 @@ struct sender {
 	socklen_t to_len;
 	uint64_t id;
 	size_t size;
-	double rate; /* datagrams a second, 0 = as many as go */
+	unsigned int segments; /* datagrams that the kernel gets at a time (UDP_SEGMENT) */
+	double rate;	       /* datagrams a second, 0 = as many as go */
 	int64_t start, ns;
 	uint32_t sent;
 };
@@ -88,17 +91,39 @@ static void tally_add(struct tally *t, const void *p, size_t len)
 		t->bad++;
 }
 
-static bool send_one(struct sender *s)
+/* One call: as many datagrams as the kernel shall cut from one. */
+static bool send_some(struct sender *s)
 {
 	static uint8_t out[DATAGRAM_MAX];
-	struct header h = { .magic = MAGIC, .id = s->id, .seq = s->sent };
+	struct iovec iov = { out, s->size * s->segments };
+	union {
+		struct cmsghdr hdr;
+		char space[CMSG_SPACE(sizeof(uint16_t))];
+	} control = { .hdr = { .cmsg_level = IPPROTO_UDP,
+			       .cmsg_type = UDP_SEGMENT,
+			       .cmsg_len = CMSG_LEN(sizeof(uint16_t)) } };
+	struct msghdr msg = { .msg_name = (void *)(uintptr_t)s->to,
+			      .msg_namelen = s->to_len,
+			      .msg_iov = &iov,
+			      .msg_iovlen = 1 };
+	uint16_t size = (uint16_t)s->size;
 
-	memcpy(out, &h, sizeof(h));
-	memcpy(out + sizeof(h), pattern_at(s->id, s->sent), s->size - sizeof(h));
+	for (unsigned int i = 0; i < s->segments; i++) {
+		struct header h = { .magic = MAGIC, .id = s->id, .seq = s->sent + i };
+		uint8_t *p = out + i * s->size;
+
+		memcpy(p, &h, sizeof(h));
+		memcpy(p + sizeof(h), pattern_at(s->id, h.seq), s->size - sizeof(h));
+	}
+	if (s->segments > 1) {
+		memcpy(CMSG_DATA(&control.hdr), &size, sizeof(size));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+	}
 	/* ENOBUFS and the like: the rate is too high; this one is sent again. */
-	if (sendto(s->fd, out, s->size, MSG_DONTWAIT, s->to, s->to_len) < 0)
+	if (sendmsg(s->fd, &msg, MSG_DONTWAIT) < 0)
 		return false;
-	s->sent++;
+	s->sent += s->segments;
 	return true;
 }
 
@@ -108,8 +133,8 @@ static bool send_due(struct sender *s)
 	int64_t gone = now_ns() - s->start;
 	double due = s->rate > 0 ? s->rate * (double)gone / 1e9 : (double)s->sent + TICK_SEND;
 
-	for (unsigned int i = 0; i < TICK_SEND && (double)s->sent < due; i++)
-		if (!send_one(s))
+	for (unsigned int i = 0; i < TICK_SEND && (double)s->sent < due; i += s->segments)
+		if (!send_some(s))
 			break;
 	return gone < s->ns;
 }
@@ -193,15 +218,15 @@ static void on_tcp(struct watch *w, uint32_t events)
 bool flood_begin(int tcp, int udp, const char *line)
 {
 	struct flood *f = calloc(1, sizeof(*f));
-	uint64_t size, rate, ms;
+	uint64_t size, rate, ms, segments;
 	char dir[8];
 
 	if (!f)
 		die("out of memory");
-	if (sscanf(line, "FLOOD %7s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, dir, &f->id,
-		   &size, &rate, &ms) != 5 ||
-	    size < sizeof(struct header) || size > DATAGRAM_MAX ||
-	    send(tcp, "READY\n", 6, 0) != 6) {
+	if (sscanf(line, "FLOOD %7s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, dir,
+		   &f->id, &size, &rate, &ms, &segments) != 6 ||
+	    size < sizeof(struct header) || size > DATAGRAM_MAX || segments == 0 ||
+	    segments > DATAGRAM_MAX / size || send(tcp, "READY\n", 6, 0) != 6) {
 		free(f);
 		return false;
 	}
@@ -209,6 +234,7 @@ bool flood_begin(int tcp, int udp, const char *line)
 	f->sender = (struct sender){ .fd = udp,
 				     .id = f->id,
 				     .size = (size_t)size,
+				     .segments = (unsigned int)segments,
 				     .rate = (double)rate,
 				     .ns = (int64_t)ms * 1000000 };
 	f->tcp.fd = tcp;
@@ -336,12 +362,13 @@ static void flood_down(int tcp, struct sender *s, struct tally *t, double timeou
 			;
 }
 
-/* load flood --to HOST:PORT --dir up|down --size B --seconds S [--rate N] */
+/* load flood --to HOST:PORT --dir up|down --size B --seconds S [--rate N] [--segments M] */
 int cmd_flood(const struct options *o)
 {
 	struct sender s = {
 		.id = (uint64_t)now_ns() ^ (uint64_t)getpid() << 40 ^ o->seed,
 		.size = (size_t)(o->size < sizeof(struct header) ? sizeof(struct header) : o->size),
+		.segments = o->segments,
 		.rate = o->rate,
 		.ns = (int64_t)(o->seconds * 1e9),
 	};
@@ -350,10 +377,10 @@ int cmd_flood(const struct options *o)
 	double seconds;
 	int tcp, size = 4 << 20;
 
-	if (s.size > DATAGRAM_MAX)
-		die("--size is at most %u here", DATAGRAM_MAX);
-	snprintf(line, sizeof(line), "FLOOD %s %" PRIu64 " %zu %.0f %.0f", o->up ? "up" : "down",
-		 s.id, s.size, o->rate, o->seconds * 1e3);
+	if (s.size * s.segments > DATAGRAM_MAX)
+		die("--size, --segments times, is at most %u here", DATAGRAM_MAX);
+	snprintf(line, sizeof(line), "FLOOD %s %" PRIu64 " %zu %.0f %.0f %u", o->up ? "up" : "down",
+		 s.id, s.size, o->rate, o->seconds * 1e3, s.segments);
 	tcp = ask_server(&o->to, line, o->timeout);
 	hear(tcp, line, sizeof(line), o->timeout);
 	if (strcmp(line, "READY\n") != 0)

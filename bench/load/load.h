@@ -129,6 +129,7 @@ struct options {
 	unsigned int count;	  /* --count */
 	unsigned int concurrency; /* --concurrency, also --flows */
 	unsigned int idle;	  /* --idle */
+	unsigned int segments;	  /* --segments */
 	double pause;		  /* --pause-read seconds */
 	double timeout;		  /* --timeout seconds */
 	double seconds;		  /* --seconds */

@@ -23,7 +23,8 @@ static const char usage_text[] =
 	"  crr    --to HOST:PORT --count N [--concurrency M] connect, request, response\n"
 	"  udp    --to HOST:PORT --count N --size B         ping-pong with datagrams\n"
 	"  flood  --to HOST:PORT --dir up|down --size B --seconds S [--rate N]  N datagrams\n"
-	"         a second (as many as go), and how many arrive\n"
+	"         a second (as many as go), and how many arrive; with --segments M the kernel\n"
+	"         cuts M of them from one (UDP_SEGMENT)\n"
 	"  idle   --to HOST:PORT --count K --seconds S      connections that say nothing\n"
 	"  stats  --to HOST:PORT                            what the server has seen\n"
 	"  half   --to HOST:PORT --size N                   half-closed, both ways\n"
@@ -163,7 +164,8 @@ static void parse(struct options *o, int argc, char **argv)
 		{ "port-file", 1, NULL, 'f' }, { "seconds", 1, NULL, 'S' },
 		{ "rate", 1, NULL, 'r' },      { "blind", 0, NULL, 'b' },
 		{ "hist", 0, NULL, 'H' },      { "cc", 1, NULL, 'C' },
-		{ "every", 1, NULL, 'E' },     { NULL, 0, NULL, 0 },
+		{ "every", 1, NULL, 'E' },     { "segments", 1, NULL, 'g' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -212,6 +214,9 @@ static void parse(struct options *o, int argc, char **argv)
 			break;
 		case 'E':
 			o->every = strtod(optarg, NULL);
+			break;
+		case 'g':
+			o->segments = small_number(optarg);
 			break;
 		case 'b':
 			o->blind = true;
@@ -265,6 +270,7 @@ int main(int argc, char **argv)
 		.count = 1,
 		.concurrency = 1,
 		.timeout = 60,
+		.segments = 1,
 	};
 
 	if (argc < 2)

@@ -39,7 +39,8 @@ static const char usage[] =
 	"  --tx-pieces N       without indirect descriptors: a page in each, up to N a frame,\n"
 	"                      and none is sent unless N are free; Linux has up to 19 (1)\n"
 	"  --rx-buf BYTES      size of one receive buffer (4096, as Linux has it)\n"
-	"  --without LIST      do not negotiate: csum,tso,mrg,event,guest_csum,guest_tso\n"
+	"  --without LIST      do not negotiate: csum,tso,uso,mrg,event,\n"
+	"                      guest_csum,guest_tso,guest_uso\n"
 	"  --link SPEC         a bad link, both ways: loss=PCT,duplicate=PCT,reorder=PCT,\n"
 	"                      delay=MS,seed=N\n"
 	"  --restart MS        stop both rings and start them again that often\n"
@@ -77,6 +78,8 @@ static uint64_t feature_bits(const char *name)
 		{ "event", 1ULL << VIRTIO_RING_F_EVENT_IDX },
 		{ "guest_csum", 1ULL << VIRTIO_NET_F_GUEST_CSUM },
 		{ "guest_tso", 1ULL << VIRTIO_NET_F_GUEST_TSO4 | 1ULL << VIRTIO_NET_F_GUEST_TSO6 },
+		{ "uso", 1ULL << VIRTIO_NET_F_HOST_USO },
+		{ "guest_uso", 1ULL << VIRTIO_NET_F_GUEST_USO4 | 1ULL << VIRTIO_NET_F_GUEST_USO6 },
 		{ "all", ~0ULL },
 	};
 	uint64_t all = 0;
@@ -274,6 +277,8 @@ int main(int argc, char **argv)
 	parse(&o, argc, argv);
 	signal(SIGINT, SIG_IGN); /* the command's to take */
 	signal(SIGPIPE, SIG_IGN);
+	if ((o.front.features & (feature_bits("uso") | feature_bits("guest_uso"))) && !ns_has_uso())
+		o.front.features &= ~(feature_bits("uso") | feature_bits("guest_uso"));
 	ret = front_open(&f, &o.front);
 	if (ret < 0)
 		fail(o.front.socket, ret);

@@ -150,6 +150,8 @@ int ns_tap_open(const char *ifname, uint64_t features, const uint8_t mac[6])
 			offloads |= TUN_F_TSO4;
 		if (features & (1ULL << VIRTIO_NET_F_HOST_TSO6))
 			offloads |= TUN_F_TSO6;
+		if (features & (1ULL << VIRTIO_NET_F_HOST_USO))
+			offloads |= TUN_F_USO4 | TUN_F_USO6;
 	}
 	ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &hdr) < 0 ||
@@ -167,6 +169,26 @@ fail:;
 
 	close(fd);
 	return err;
+}
+
+/**
+ * ns_has_uso() - does this kernel's TAP know datagrams to be segmented?
+ *
+ * Asked in a namespace that nothing else is in. A kernel that takes the flags takes
+ * such frames as well.
+ */
+bool ns_has_uso(void)
+{
+	static const uint8_t any[6];
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(ns_enter() < 0 ||
+		      ns_tap_open(NSGUEST_IFNAME,
+				  1ULL << VIRTIO_NET_F_CSUM | 1ULL << VIRTIO_NET_F_HOST_USO,
+				  any) < 0);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
 static struct sockaddr sockaddr_of(struct in_addr a)

@@ -15,6 +15,17 @@
 
 #define NSGUEST_IFNAME "eth0"
 
+/* Of Linux 6.2; older headers have none of them. */
+#ifndef VIRTIO_NET_F_HOST_USO
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO	56
+#endif
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
 /* How the interface is configured. */
 struct ns_address {
 	struct in_addr addr, mask, router, dns;
@@ -24,6 +35,7 @@ struct ns_address {
 /* ns.c */
 int ns_enter(void);
 int ns_bind_resolv_conf(void);
+bool ns_has_uso(void);
 int ns_tap_open(const char *ifname, uint64_t features, const uint8_t mac[6]);
 int ns_link_up(const char *ifname);
 int ns_configure(const char *ifname, const struct ns_address *a);

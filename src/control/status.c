@@ -73,9 +73,10 @@ static json_t *driver(const struct stack_info *info)
 {
 	if (!info->driver)
 		return json_pack("{s:b}", "attached", 0);
-	return json_pack("{s:b,s:b,s:b,s:b,s:b,s:I}", "attached", 1, "checksum", info->caps.rx_csum,
-			 "tso4", info->caps.rx_tso4, "tso6", info->caps.rx_tso6, "uso",
-			 info->caps.rx_uso, "frame_max", (json_int_t)info->caps.rx_frame_max);
+	return json_pack("{s:b,s:b,s:b,s:b,s:b,s:b,s:I}", "attached", 1, "checksum",
+			 info->caps.rx_csum, "tso4", info->caps.rx_tso4, "tso6", info->caps.rx_tso6,
+			 "uso4", info->caps.rx_uso4, "uso6", info->caps.rx_uso6, "frame_max",
+			 (json_int_t)info->caps.rx_frame_max);
 }
 
 static int add_network(struct ctl_request *r)

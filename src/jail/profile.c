@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <linux/sockios.h>
+#include <linux/udp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -142,6 +143,7 @@ static const struct jail_rule net[] = {
 	SET_OPTION(SOL_SOCKET, SO_RCVBUF),
 	SET_OPTION(IPPROTO_TCP, TCP_NODELAY),
 	SET_OPTION(IPPROTO_TCP, TCP_CONGESTION),
+	SET_OPTION(IPPROTO_UDP, UDP_GRO),
 	SET_OPTION(IPPROTO_IP, IP_TTL),
 	SET_OPTION(IPPROTO_IP, IP_RECVERR),
 	SET_OPTION(IPPROTO_IPV6, IPV6_UNICAST_HOPS),

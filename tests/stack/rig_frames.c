@@ -353,6 +353,16 @@ static void verify_offload(const struct rig_config *cfg, const struct port_caps 
 		/* What the guest would make of it must fit its own MTU. */
 		assert_true(off->gso_size + hlen <= cfg->stack.mtu + (uint32_t)ETH_HLEN);
 		break;
+	case GSO_UDP_L4:
+		assert_true(is_v6(frame) ? caps->rx_uso6 : caps->rx_uso4);
+		assert_true(off->needs_csum);
+		assert_int_equal(proto_of(frame), PROTO_UDP);
+		hlen += UDP_HLEN;
+		/* More than one, and as many as a receiver has to expect. */
+		assert_true(off->gso_size > 0 && len - hlen > off->gso_size);
+		assert_true(len - hlen <= off->gso_size * 128U);
+		assert_true(off->gso_size + hlen <= cfg->stack.mtu + (uint32_t)ETH_HLEN);
+		break;
 	default:
 		fail_msg("segmentation of kind %d was not agreed upon", (int)off->gso);
 	}

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <linux/sockios.h>
+#include <linux/udp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -140,6 +141,7 @@ static const struct call net_may[] = {
 	{ "ioctl", SYS_ioctl, { -1, SIOCOUTQ } },
 	{ "setsockopt", SYS_setsockopt, { -1, IPPROTO_TCP, TCP_NODELAY } },
 	{ "setsockopt", SYS_setsockopt, { -1, SOL_SOCKET, SO_PEEK_OFF } },
+	{ "setsockopt", SYS_setsockopt, { -1, IPPROTO_UDP, UDP_GRO } },
 	{ "getsockopt", SYS_getsockopt, { -1, SOL_SOCKET, SO_ERROR } },
 };
 

@@ -8,16 +8,22 @@ static void features_decide_what_the_stack_may_send(void **state)
 
 	(void)state;
 	assert_true(r->st.caps.rx_csum && r->st.caps.rx_tso4 && r->st.caps.rx_tso6);
+	assert_true(r->st.caps.rx_uso4 && r->st.caps.rx_uso6);
 	assert_int_equal(r->st.caps.rx_frame_max, PORT_FRAME_MAX);
 	assert_int_equal(r->st.caps.tx_ring, QSIZE);
 	end(r);
 	r = begin(VDRIVER_RING_FEATURES);
 	assert_false(r->st.caps.rx_csum || r->st.caps.rx_tso4 || r->st.caps.rx_tso6);
+	assert_false(r->st.caps.rx_uso4 || r->st.caps.rx_uso6);
 	assert_int_equal(r->st.caps.rx_frame_max, 1514);
 	end(r);
-	/* 5.1.3.1: GUEST_TSO without GUEST_CSUM is a contradiction. */
+	/* 5.1.3.1: GUEST_TSO and GUEST_USO without GUEST_CSUM are a contradiction. */
 	r = begin(ALL & ~F(VIRTIO_NET_F_GUEST_CSUM));
 	assert_false(r->st.caps.rx_csum || r->st.caps.rx_tso4 || r->st.caps.rx_tso6);
+	assert_false(r->st.caps.rx_uso4 || r->st.caps.rx_uso6);
+	end(r);
+	r = begin(ALL & ~F(VIRTIO_NET_F_GUEST_USO6));
+	assert_true(r->st.caps.rx_uso4 && !r->st.caps.rx_uso6);
 	end(r);
 }
 

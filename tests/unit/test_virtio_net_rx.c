@@ -111,6 +111,11 @@ static void offloads_are_written(void **state)
 				     .needs_csum = true,
 				     .csum_start = 34,
 				     .csum_offset = 16 };
+	const struct offload uso = { .gso = GSO_UDP_L4,
+				     .gso_size = 1200,
+				     .needs_csum = true,
+				     .csum_start = 54,
+				     .csum_offset = 6 };
 	const struct offload valid = { .data_valid = true };
 	struct rig *r = begin(ALL);
 	struct virtio_net_hdr_v1 h;
@@ -120,6 +125,8 @@ static void offloads_are_written(void **state)
 	add_rx_buffers(r, 8, 4096);
 	assert_int_equal(rx_alloc(r, 5000, &f), 0);
 	rx_commit(r, &f, 5000, 0, &off);
+	assert_int_equal(rx_alloc(r, 3000, &f), 0);
+	rx_commit(r, &f, 3000, 0, &uso);
 	assert_int_equal(rx_alloc(r, 100, &f), 0);
 	rx_commit(r, &f, 100, 0, &valid);
 	vnet_publish(r->v);
@@ -130,6 +137,11 @@ static void offloads_are_written(void **state)
 	assert_int_equal(h.csum_start, 34);
 	assert_int_equal(h.csum_offset, 16);
 	assert_int_equal(h.num_buffers, 2);
+	assert_int_equal(driver_receive(r, true, &h, bytes), 3000);
+	assert_int_equal(h.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	assert_int_equal(h.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+	assert_int_equal(h.gso_size, 1200);
+	assert_int_equal(h.hdr_len, 62);
 	assert_int_equal(driver_receive(r, true, &h, bytes), 100);
 	assert_int_equal(h.flags, VIRTIO_NET_HDR_F_DATA_VALID);
 	end(r);

@@ -60,6 +60,16 @@ static void offloads_arrive(void **state)
 	assert_int_equal(o->csum_start, 34);
 	assert_int_equal(o->csum_offset, 16);
 	end(r);
+	h.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+	h.csum_offset = 6;
+	r = begin(ALL);
+	o = &r->st.seen[0].off;
+	send_frame(r, 0, &h, 60000);
+	vnet_tx_drain(r->v);
+	assert_int_equal(r->st.nseen, 1);
+	assert_int_equal(o->gso, GSO_UDP_L4);
+	assert_int_equal(o->gso_size, 1448);
+	end(r);
 }
 
 /* The bad frame is retired under @fault alone, the good one behind it arrives (H2, H7). */
@@ -111,6 +121,13 @@ static void contradicting_headers_are_refused(void **state)
 		    .gso_size = 1448,
 		    .csum_start = 54,
 		    .csum_offset = 16 } },
+		{ F(VIRTIO_NET_F_HOST_USO),
+		  { .flags = CSUM,
+		    .gso_type = VIRTIO_NET_HDR_GSO_UDP_L4,
+		    .gso_size = 1448,
+		    .csum_start = 34,
+		    .csum_offset = 6 } },
+		{ 0, { .gso_type = VIRTIO_NET_HDR_GSO_UDP_L4, .gso_size = 1448 } },
 		{ 0, { .gso_type = 0x7f } },
 	};
 

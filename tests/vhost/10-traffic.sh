@@ -22,6 +22,17 @@ datagrams() {
 	done
 }
 
+# Forty datagrams in one, again and again, at a rate that the sockets hold; each that
+# arrives is compared.
+bursts() {
+	echo "burst() {
+		\$load flood $TO --dir \$1 --size 1200 --segments 40 --rate 20000 --seconds 0.5 |
+			grep '\"ok\":true' | grep '\"received\":[1-9]'
+	}
+	t mtu-$MTU-bursts-up burst up
+	t mtu-$MTU-bursts-down burst down"
+}
+
 for MTU in 1500 9000 65520; do
 	back_end --mtu $MTU
 	case $MTU in
@@ -38,6 +49,7 @@ for MTU in 1500 9000 65520; do
 	t mtu-$MTU-reader-pauses \$load hold $TO --dir down --size 16m --pause-read 0.2
 	t mtu-$MTU-host-pauses \$load hold $TO --dir up --size 16m --pause-read 0.2
 	$(datagrams $sizes $over)
+	$(bursts)
 	"
 	back_end_stop "mtu-$MTU-ends"
 	check mtu-$MTU-fragments-are-put-together "none" \
@@ -56,7 +68,7 @@ t starved-down \$load bulk $TO --dir down --size 16m
 t starved-down-8-flows \$load bulk $TO --dir down --size 4m --flows 8
 t starved-up \$load bulk $TO --dir up --size 16m
 "
-for less in tso,guest_tso mrg event all; do
+for less in tso,guest_tso uso,guest_uso mrg event all; do
 	buf=4096
 	[ $less != mrg ] || buf=65600 # a driver without it needs room for all
 	guest "without-$less" --without $less --rx-buf $buf --mtu 1500 -- "
