@@ -18,8 +18,8 @@ import subprocess
 import time
 
 from . import isolate
-from .setups import (Failed, Passt, Setup, Sluice, feature_names, last_json, passt_command,
-                     wait_for)
+from .setups import (Failed, Passt, Setup, Sluice, feature_names, last_json, metrics,
+                     passt_command, wait_for)
 
 MEMORY = 256  # MiB
 
@@ -125,8 +125,10 @@ class SluiceRun(Machine):
 
     def start(self, rig):
         guest = f"{rig.build}/guest"
-        command = [rig.tool("sluice"), "run", "--kernel", f"{guest}/vmlinuz",
-                   "--initrd", f"{guest}/initramfs.cpio.gz", "--memory", f"{MEMORY}M",
+        self.control = f"{rig.where}/{self.name}.control"
+        command = [rig.tool("sluice"), "run", "--control", self.control,
+                   "--kernel", f"{guest}/vmlinuz", "--initrd", f"{guest}/initramfs.cpio.gz",
+                   "--memory", f"{MEMORY}M",
                    "--cpus", "1", "--cmdline", "mitigations=off", "--max-conn-rate", "0",
                    "--max-conns", "4096", "--", "sh"]
         self.notes["command"] = " ".join(command)
@@ -137,6 +139,9 @@ class SluiceRun(Machine):
 
     def ready(self, rig):
         self._run("true", 60)
+
+    def counters(self, rig):
+        return metrics(self, rig.tool("sluice"), self.control)
 
 
 class Qemu(Machine):

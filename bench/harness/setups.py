@@ -376,14 +376,17 @@ class Sluice(VhostUser):
                 "--control", f"{self.folder}/control", "--max-conns", "8192", *self.options]
 
     def counters(self, rig):
-        """All its metrics right now, by the path that leads to each in its JSON."""
-        done = subprocess.run([self.binary or rig.tool("sluice"), "ctl", "--control",
-                               f"{self.folder}/control", "--json", "metrics", "json"],
-                              capture_output=True, text=True, check=False)
-        if done.returncode:
-            self.notes["no counters"] = (done.stderr or done.stdout).strip()
-            return {}
-        return dict(flatten(json.loads(done.stdout)))
+        return metrics(self, self.binary or rig.tool("sluice"), f"{self.folder}/control")
+
+
+def metrics(setup, sluice, control):
+    """All metrics of a sluice right now, by the path that leads to each in its JSON."""
+    done = subprocess.run([sluice, "ctl", "--control", control, "--json", "metrics", "json"],
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        setup.notes["no counters"] = (done.stderr or done.stdout).strip()
+        return {}
+    return dict(flatten(json.loads(done.stdout)))
 
 
 def flatten(tree, path=""):
