@@ -44,6 +44,11 @@ P99_RATIO = 2.0
 THIRD = 5          # intervals, at least, in each third of a kind that is judged alone
 STALL_S = 15
 STUCK_S = 45
+
+# What `ctl flows` gives as reasons (tcpstack/snapshot.h); two of them are none.
+STALLS = ("moving", "no-driver", "connecting", "handshake", "host-error", "host-full", "rate",
+          "no-buffers", "guest-window-zero", "retransmitting", "wait-ack", "closing", "time-wait",
+          "idle")
 NO_REASON = ("moving", "idle")
 
 # Answers of resolvers stay when the guest goes: they are a cache.

@@ -3,6 +3,7 @@
 import glob
 import os
 import random
+import re
 import subprocess
 import tempfile
 
@@ -142,6 +143,12 @@ def test_soak_flow_that_waits_for_its_peer_is_no_stall():
     lines = change(denser(an_hour()), lambda x: x["line"] == "sample" and not x["rest"], "flow",
                    lambda x: [{"id": f"tcp-7.{int(x['s'] / 10)}", "bytes": 0, "stall": "idle"}])
     assert not failures(lines)
+
+
+def test_soak_asks_for_every_reason():
+    with open("tcpstack/snapshot.h", encoding="utf-8") as f:
+        names = re.findall(r'^\tX\(\w+, "([a-z-]+)"', f.read(), re.M)
+    assert sorted(names) == sorted(soak.STALLS), names
 
 
 def test_soak_wrong_byte_fails():
