@@ -5,6 +5,7 @@
 
 #include "src/base/base.h"
 #include "src/cli/ctl.h"
+#include "src/cli/nearest.h"
 #include "src/cli/options.h"
 #include "src/cli/run.h"
 #include "src/cli/version.h"
@@ -34,6 +35,7 @@ static void usage(FILE *out)
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	struct nearest near = { .typed = name };
 
 	if (strcmp(name, "--version") == 0) {
 		printf("sluice %s\n", sluice_version);
@@ -46,8 +48,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(name, commands[i].name) == 0)
 			return commands[i].main(argc - 2, argv + 2);
+		nearest_offer(&near, commands[i].name);
 	}
-	if (*name)
+	if (near.best)
+		fprintf(stderr, "sluice: %s: no such command; is it %s?\n", name, near.best);
+	else if (*name)
 		fprintf(stderr, "sluice: %s: no such command; see sluice --help\n", name);
 	else
 		usage(stderr);

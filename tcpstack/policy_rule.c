@@ -278,7 +278,9 @@ int policy_rule_parse(struct policy_rule *r, bool allow, const char *text, char 
 	if (ports && r->proto == PROTO_ICMP)
 		return bad(why, why_len, "\"%.80s\": ICMP has no ports", text);
 	if (ports && policy_ports_parse(&r->ports, ports))
-		return bad(why, why_len, "\"%.80s\": the ports are not 1..65535 or a range of them",
+		return bad(why, why_len,
+			   "\"%.80s\": the ports are not 1..65535 or a range of them; "
+			   "protocols are tcp, udp, icmp",
 			   text);
 	err = parse_where(r, where, text, why, why_len);
 	if (err)

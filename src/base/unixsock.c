@@ -43,12 +43,14 @@ static void remove_stale(const struct sockaddr_un *sa)
  * @mode:	permissions of the file; it never exists with wider ones
  *
  * The caller closes the socket and unlinks @path. Any thread.
- * Return: the descriptor; -EADDRINUSE when somebody listens there, or -errno
+ * Return: the descriptor; -EADDRINUSE when somebody listens there, -EEXIST when what is
+ * there is no socket, or -errno
  */
 int unix_listen(const char *path, mode_t mode, int backlog)
 {
 	struct sockaddr_un sa;
 	int err = address(path, &sa), fd;
+	struct stat st;
 
 	if (err < 0)
 		return err;
@@ -61,6 +63,8 @@ int unix_listen(const char *path, mode_t mode, int backlog)
 	    listen(fd, backlog) < 0) {
 		err = -errno;
 		close(fd);
+		if (err == -EADDRINUSE && lstat(sa.sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
+			err = -EEXIST;
 		return err;
 	}
 	return fd;

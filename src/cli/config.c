@@ -176,15 +176,19 @@ int config_load(struct run_options *o, enum command command, const char *path, c
 	struct reader r = {
 		.o = o, .command = command, .path = path, .why = why, .why_len = why_len
 	};
+	FILE *f = fopen(path, "re");
 	json_error_t e;
-	json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+	json_t *root;
 	int err;
 
+	if (!f) {
+		snprintf(why, why_len, "--config: %s: %s", path, strerror(errno));
+		return -EINVAL;
+	}
+	root = json_loadf(f, JSON_REJECT_DUPLICATES, &e);
+	fclose(f);
 	if (!root) {
-		if (e.line < 0)
-			snprintf(why, why_len, "%s: %s", path, e.text);
-		else
-			snprintf(why, why_len, "%s: line %d: %s", path, e.line, e.text);
+		snprintf(why, why_len, "%s: line %d: %s", path, e.line, e.text);
 		return -EINVAL;
 	}
 	if (!o->config_strings)

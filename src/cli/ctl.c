@@ -15,6 +15,7 @@
 
 #include "src/base/base.h"
 #include "src/cli/ctl_top.h"
+#include "src/cli/nearest.h"
 #include "src/cli/options.h"
 #include "src/control/command.h"
 
@@ -109,6 +110,9 @@ static int parse(struct ctl_options *o, int argc, char **argv)
 			o->control = a + 10;
 		} else if (strcmp(a, "--control") == 0 && i + 1 < argc) {
 			o->control = argv[++i];
+		} else if (strcmp(a, "--control") == 0) {
+			fprintf(stderr, "sluice: %s: needs an argument: PATH\n", a);
+			return -EINVAL;
 		} else {
 			fprintf(stderr, "sluice: %s: no such option; see sluice ctl --help\n", a);
 			return -EINVAL;
@@ -139,6 +143,38 @@ static const struct ctl_command *find(const struct ctl_options *o, int *used)
 		}
 	}
 	return best;
+}
+
+/* Of no command, and which one it may have been: its first word, or its first two. */
+static int no_such_command(const struct ctl_options *o)
+{
+	char typed[64];
+
+	for (int words = 1; words <= 2 && words <= o->nwords; words++) {
+		struct nearest n = { .typed = typed };
+		const struct ctl_command *cmd = NULL;
+
+		snprintf(typed, sizeof(typed), "%s%s%s", o->words[0], words > 1 ? " " : "",
+			 words > 1 ? o->words[1] : "");
+		while ((cmd = ctl_command_next(cmd)))
+			nearest_offer(&n, cmd->name);
+		nearest_offer(&n, "top");
+		if (n.best) {
+			fprintf(stderr, "sluice: %s: no such command; is it %s?\n", typed, n.best);
+			return EXIT_USAGE;
+		}
+	}
+	fprintf(stderr, "sluice: %s: no such command; see sluice ctl --help\n", o->words[0]);
+	return EXIT_USAGE;
+}
+
+/* Nobody is there: a path without a socket, or one whose program has gone. */
+static int unreachable(const char *path, int err)
+{
+	fprintf(stderr, "sluice: --control: %s: %s%s\n", path, strerror(-err),
+		err == -ENOENT || err == -ECONNREFUSED ? "; is there a sluice with this --control?"
+						       : "");
+	return EXIT_UNREACHABLE;
 }
 
 static const struct ctl_param *named(const struct ctl_command *cmd, const char *word, size_t len)
@@ -193,10 +229,8 @@ static int top(const struct ctl_options *o)
 	char why[WHY_MAX] = "";
 	int err = ctl_link_open(&l, o->control);
 
-	if (err < 0) {
-		fprintf(stderr, "sluice: %s: %s\n", o->control, strerror(-err));
-		return EXIT_UNREACHABLE;
-	}
+	if (err < 0)
+		return unreachable(o->control, err);
 	err = ctl_top(l, isatty(STDOUT_FILENO) != 1, why, sizeof(why));
 	ctl_link_close(l);
 	if (err == 0)
@@ -215,8 +249,7 @@ static int ask(const struct ctl_options *o, const struct ctl_command *cmd, json_
 
 	if (err < 0) {
 		json_decref(args);
-		fprintf(stderr, "sluice: %s: %s\n", o->control, strerror(-err));
-		return EXIT_UNREACHABLE;
+		return unreachable(o->control, err);
 	}
 	result = ctl_is_pcap(cmd->name) ? ctl_pcap(l, cmd->name, args, why, sizeof(why))
 					: ctl_link_ask(l, cmd->name, args, why, sizeof(why));
@@ -262,10 +295,8 @@ int ctl_main(int argc, char **argv)
 	}
 	is_top = strcmp(o.words[0], "top") == 0 && o.nwords == 1;
 	cmd = find(&o, &used);
-	if (!cmd && !is_top) {
-		fprintf(stderr, "sluice: %s: no such command; see sluice ctl --help\n", o.words[0]);
-		return EXIT_USAGE;
-	}
+	if (!cmd && !is_top)
+		return no_such_command(&o);
 	if (!o.control) {
 		fputs("sluice: --control PATH is needed, or $" CTL_ENV "\n", stderr);
 		return EXIT_USAGE;

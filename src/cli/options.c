@@ -5,6 +5,7 @@
 
 #include "src/base/base.h"
 #include "src/cli/config.h"
+#include "src/cli/nearest.h"
 #include "src/cli/options.h"
 #include "src/sight/pcap.h"
 #include "tcpstack/capture.h"
@@ -235,6 +236,24 @@ static const struct option_def *find(enum command command, const char *name, siz
 	return NULL;
 }
 
+/* That @command has no option @name, its first @len bytes, and what it may have been. */
+static int no_such(enum command command, const char *name, size_t len, char *why, size_t why_len)
+{
+	char typed[64];
+	struct nearest n = { .typed = typed };
+
+	snprintf(typed, sizeof(typed), "%.*s", (int)MIN(len, sizeof(typed)), name);
+	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
+		if (option_table[i].name && (option_table[i].commands & 1U << command))
+			nearest_offer(&n, option_table[i].name);
+	if (n.best)
+		snprintf(why, why_len, "--%s: no such option; is it --%s?", typed, n.best);
+	else
+		snprintf(why, why_len, "--%s: no such option; see sluice %s --help", typed,
+			 command_names[command]);
+	return -EINVAL;
+}
+
 /* One way through the words: for the configuration file, or for all other options. */
 static int walk(struct run_options *o, enum command command, int argc, char **argv, bool config,
 		char *why, size_t why_len)
@@ -259,11 +278,16 @@ static int walk(struct run_options *o, enum command command, int argc, char **ar
 		name += 2;
 		value = strchr(name, '=');
 		d = find(command, name, value ? (size_t)(value - name) : strlen(name));
-		if (!d) {
-			snprintf(why, why_len, "--%.60s: no such option; see sluice %s --help",
-				 name, command_names[command]);
-			return -EINVAL;
+		if (!d && !value && strncmp(name, "no-", 3) == 0) {
+			d = find(command, name + 3, strlen(name + 3));
+			if (d && d->type == OPT_ONOFF)
+				value = "=off";
+			else
+				d = NULL;
 		}
+		if (!d)
+			return no_such(command, name, value ? (size_t)(value - name) : strlen(name),
+				       why, why_len);
 		if (value)
 			value++;
 		else if (d->arg && d->type != OPT_OPTIONAL && i + 1 < argc)

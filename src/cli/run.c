@@ -137,7 +137,7 @@ static bool on_signal(void *ctx, int signo)
 
 static int find_kernel(struct session *s)
 {
-	char exe_dir[PATH_MAX];
+	char exe_dir[PATH_MAX], why[sizeof(s->why)];
 	const struct guest_dirs dirs = { exe_dir, GUEST_STATE_DIR };
 	int err = guest_exe_dir(exe_dir, sizeof(exe_dir));
 
@@ -147,11 +147,12 @@ static int find_kernel(struct session *s)
 			       sizeof(s->why));
 	if (err < 0)
 		return err;
-	err = boot_probe(s->image.kernel, s->why, sizeof(s->why));
+	err = boot_probe(s->image.kernel, why, sizeof(why));
 	if (err < 0)
-		return err;
+		return failed(s, err, "%s%s", s->o->kernel ? "--kernel: " : "", why);
 	if (s->image.initrd[0] && access(s->image.initrd, R_OK) < 0)
-		return failed(s, -errno, "%s: %s", s->image.initrd, strerror(errno));
+		return failed(s, -errno, "%s%s: %s", s->o->initrd ? "--initrd: " : "",
+			      s->image.initrd, strerror(errno));
 	return 0;
 }
 

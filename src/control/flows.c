@@ -120,6 +120,32 @@ struct filter {
 	uint64_t limit;
 };
 
+static const char *proto_word(uint32_t i)
+{
+	return flow_proto_name((enum flow_proto)i);
+}
+
+static const char *stall_word(uint32_t i)
+{
+	return flow_stall_name((enum flow_stall)i);
+}
+
+/* That @text is one of @n words; a mistyped one would fit no flow, and look like none. */
+static int check_word(struct ctl_request *r, const char *arg, const char *text,
+		      const char *(*word)(uint32_t i), uint32_t n)
+{
+	char all[256] = "";
+
+	for (uint32_t i = 0; text && i < n; i++) {
+		if (strcmp(text, word(i)) == 0)
+			return 0;
+		if (i)
+			strncat(all, ", ", sizeof(all) - strlen(all) - 1);
+		strncat(all, word(i), sizeof(all) - strlen(all) - 1);
+	}
+	return text ? ctl_fail(r, -EINVAL, "%s: \"%.40s\" is none of %s", arg, text, all) : 0;
+}
+
 static bool has_address(const struct endpoint *ep, const char *host)
 {
 	struct ipaddr a;
@@ -168,7 +194,11 @@ static int do_flows(struct ctl_request *r)
 
 	if (w.host && ipaddr_parse(w.host, &a) < 0)
 		return ctl_fail(r, -EINVAL, "host: \"%.40s\" is no address", w.host);
-	err = ctl_arg_u64(r, "limit", 1, CTL_FLOWS_MAX, &w.limit);
+	err = check_word(r, "proto", w.proto, proto_word, FLOW_PROTOS);
+	if (err == 0)
+		err = check_word(r, "stall", w.stall, stall_word, STALL_COUNT);
+	if (err == 0)
+		err = ctl_arg_u64(r, "limit", 1, CTL_FLOWS_MAX, &w.limit);
 	if (err == 0)
 		err = flows_refresh(r);
 	if (err < 0)

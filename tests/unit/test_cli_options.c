@@ -268,6 +268,12 @@ static void refusals_name_the_option_in_one_line(void **state)
 	(void)state;
 	REFUSED("--colour: no such option", "--colour", "blue");
 	REFUSED("no such option", "--mem", "1G");
+	REFUSED("--memroy: no such option; is it --memory?", "--memroy", "1G");
+	REFUSED("--memroy: no such option; is it --memory?", "--memroy=1G");
+	REFUSED("--publsh: no such option; is it --publish?", "--publsh", "0:80");
+	REFUSED("--no-such-thing: no such option; see sluice run --help", "--no-such-thing");
+	REFUSED("--no-mtu: no such option", "--no-mtu");
+	REFUSED("--no-ipv6: no such option", "--no-ipv6=on");
 	REFUSED("no such option", "--=");
 	REFUSED("ls: not an option; a command goes after --", "ls");
 	REFUSED("--cpus: 17 is not within 1..16", "--cpus", "17");
@@ -284,6 +290,27 @@ static void refusals_name_the_option_in_one_line(void **state)
 	REFUSED("--dns-name: \"db=10.1\": \"10.1\" is not an address", "--dns-name", "db=10.1");
 	REFUSED("--congestion: longer than 15", "--congestion", "0123456789abcdef");
 	REFUSED("--memory: 1M is not within 64M..512G", "--memory", "1M");
+}
+
+static void what_is_on_or_off_has_a_short_form(void **state)
+{
+	struct run_options o;
+
+	(void)state;
+	for (size_t i = 0; i < option_rows; i++) {
+		const struct option_def *d = &option_table[i];
+		char word[64], off[16];
+
+		if (d->type != OPT_ONOFF || !(d->commands & 1U << COMMAND_RUN))
+			continue;
+		snprintf(word, sizeof(word), "--no-%s", d->name);
+		assert_int_equal(PARSE(&o, word), 0);
+		option_show(d, &o, off, sizeof(off));
+		assert_string_equal(off, "off");
+	}
+	assert_int_equal(PARSE(&o, "--no-ipv6", "--mtu", "1500"), 0);
+	assert_false(o.stack.ip6);
+	assert_int_equal(o.stack.mtu, 1500);
 }
 
 static void the_cache_of_dns_can_be_off(void **state)
@@ -428,6 +455,7 @@ int main(void)
 		cmocka_unit_test(networks_to_splice_to_add_up),
 		cmocka_unit_test(resolvers_of_both_families_add_up),
 		cmocka_unit_test(names_to_serve_are_checked_and_add_up),
+		cmocka_unit_test(what_is_on_or_off_has_a_short_form),
 		cmocka_unit_test(the_cache_of_dns_can_be_off),
 		cmocka_unit_test(environment_adds_up_in_order),
 		cmocka_unit_test(rules_keep_their_order),

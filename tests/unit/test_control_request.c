@@ -74,6 +74,10 @@ static void malformed_lines_are_answered_by_an_error_object(void **state)
 	refused("{\"cmd\":\"flows\",\"args\":{\"limit\":\"9x\"}}", "bad-argument", "not a number");
 	refused("{\"cmd\":\"flows\",\"args\":{\"limit\":[]}}", "bad-argument", "not a number");
 	refused("{\"cmd\":\"flows\",\"args\":{\"host\":\"nobody\"}}", "bad-argument", "no address");
+	refused("{\"cmd\":\"flows\",\"args\":[\"tpc\"]}", "bad-argument",
+		"\"tpc\" is none of tcp, udp, icmp");
+	refused("{\"cmd\":\"flows\",\"args\":{\"stall\":\"sleepy\"}}", "bad-argument",
+		"none of moving, no-driver");
 	refused("{\"cmd\":\"metrics\",\"args\":[\"xml\"]}", "bad-argument", "neither json nor");
 }
 
