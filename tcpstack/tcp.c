@@ -390,7 +390,6 @@ int tcp_init(struct stack *st)
 	dlist_init(&t->time_wait);
 	dlist_init(&t->untold);
 	st->env.random(st->env.ctx, &t->isn_key, sizeof(t->isn_key));
-	t->conn_tokens = st->cfg.max_conn_rate * NS_PER_S;
 	t->peek_offset = !st->cfg.no_peek_offset && tcp_probe_peek_offset();
 
 	ret = flow_table_init(&t->flows, stack_flow_cap(st->cfg.max_tcp, LIMIT_TCP_FLOWS),

@@ -216,6 +216,9 @@ struct tcp_flow {
 	uint64_t rx_since, asked_at;
 };
 
+/* In how many slots a second's connections are counted; divides it without rest. */
+#define TCP_RATE_SLOTS 64U
+
 struct tcp {
 	struct stack *st;
 	struct flow_table flows;
@@ -229,7 +232,9 @@ struct tcp {
 	struct scratch iov;
 	uint8_t *sink; /* where bytes go that no_peek_offset must read again */
 	bool peek_offset;
-	uint64_t conn_tokens, conn_tokens_ns;
+	/* Connections of the last second, while there is a limit to their rate. */
+	uint64_t rate_slot; /* the last one looked at, since the epoch of the clock */
+	uint32_t rate_conns[TCP_RATE_SLOTS + 1], rate_sum;
 	uint64_t challenge_ns;
 	uint32_t challenges;
 };

@@ -12,24 +12,29 @@
 #include <unistd.h>
 
 /**
- * tcp_rate_allows() - may a connection be opened now? Takes a token if so
+ * tcp_rate_allows() - may a connection be opened now? It is counted if so
  *
- * A bucket of max_conn_rate connections a second, one second deep.
+ * There are never more than max_conn_rate in a second, whichever one looks at: a bucket
+ * of tokens would let twice as many through in its first one. Those of the last second
+ * are kept by the slot that they came in, and leave when it is a second old.
  */
 bool tcp_rate_allows(struct tcp *t)
 {
-	uint64_t rate = t->st->cfg.max_conn_rate, now = tcp_now(t);
-	uint64_t full = rate * NS_PER_S, gain;
+	uint64_t slot = tcp_now(t) / (NS_PER_S / TCP_RATE_SLOTS);
 
-	if (rate == 0)
+	if (t->st->cfg.max_conn_rate == 0)
 		return true;
-	/* Tokens are counted in 1/NS_PER_S; after a second the bucket is full anyway. */
-	gain = MIN(now - t->conn_tokens_ns, NS_PER_S) * rate;
-	t->conn_tokens = MIN(t->conn_tokens + gain, full);
-	t->conn_tokens_ns = now;
-	if (t->conn_tokens < NS_PER_S)
+	for (uint64_t i = 0; i < MIN(slot - t->rate_slot, TCP_RATE_SLOTS + 1); i++) {
+		uint32_t *old = &t->rate_conns[(slot - i) % (TCP_RATE_SLOTS + 1)];
+
+		t->rate_sum -= *old;
+		*old = 0;
+	}
+	t->rate_slot = slot;
+	if (t->rate_sum >= t->st->cfg.max_conn_rate)
 		return false;
-	t->conn_tokens -= NS_PER_S;
+	t->rate_conns[slot % (TCP_RATE_SLOTS + 1)]++;
+	t->rate_sum++;
 	return true;
 }
 

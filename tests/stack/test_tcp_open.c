@@ -323,6 +323,7 @@ static void connection_rate_is_limited(void **state)
 {
 	(void)state;
 	struct rig_config cfg;
+	struct rig_conn c[24];
 	struct rig *r;
 	uint32_t refused = 0;
 	uint16_t port;
@@ -332,18 +333,31 @@ static void connection_rate_is_limited(void **state)
 	cfg.stack.max_conn_rate = 5;
 	r = rig_new(&cfg);
 	log_set_level(LOG_ERROR);
-	for (uint16_t i = 0; i < 20; i++) {
-		struct rig_conn c;
-
-		if (i == 10)
-			rig_advance(r, 400 * NS_PER_MS); /* two more */
-		rig_conn_init(&c, r, (uint16_t)(40000 + i), port);
-		rig_conn_syn(&c);
-		RIG_UNTIL(r, (rig_conn_poll(&c), c.synack || c.rst));
-		refused += c.rst;
+	for (uint16_t i = 0; i < ARRAY_SIZE(c); i++) {
+		/* Three and two, and those three and two leave in turn after a second. */
+		if (i == 3)
+			rig_advance(r, 500 * NS_PER_MS);
+		if (i == 10) {
+			assert_int_equal(refused, 5);
+			rig_advance(r, 400 * NS_PER_MS); /* none */
+		}
+		if (i == 12) {
+			assert_int_equal(refused, 7);
+			rig_advance(r, 120 * NS_PER_MS); /* three */
+		}
+		if (i == 18) {
+			assert_int_equal(refused, 10);
+			rig_advance(r, 500 * NS_PER_MS); /* two */
+		}
+		rig_conn_init(&c[i], r, (uint16_t)(40000 + i), port);
+		c[i].group = c;
+		c[i].group_size = i + 1U;
+		rig_conn_syn(&c[i]);
+		RIG_UNTIL(r, (rig_conn_poll(&c[i]), c[i].synack || c[i].rst));
+		refused += c[i].rst;
 	}
-	assert_int_equal(refused, 13);
-	assert_int_equal(rig_drops(r, DROP_CONN_RATE), 13);
+	assert_int_equal(refused, 14);
+	assert_int_equal(rig_drops(r, DROP_CONN_RATE), 14);
 	close(lfd);
 	rig_free(r);
 }
