@@ -135,18 +135,29 @@ $(B)/tests/vhost/test_jail: | $(SLUICE)
 
 # tests/fuzz: fuzz_X.c is a target and corpus/X its seeds; tests/fuzz/fuzz.h says how.
 # One line for each target: what it is linked with.
+fuzz_boot = $(libs_vmm)
+fuzz_config = $(libs_cli)
 fuzz_ctl = $(libs_control)
+fuzz_dhcp = $(FUZZ_NET)
+fuzz_dns = $(FUZZ_NET)
+fuzz_frames = $(FUZZ_NET)
+fuzz_ndp = $(FUZZ_NET)
+fuzz_pci = $(libs_vmm)
 fuzz_reass = $(libs_tcpstack)
+fuzz_vhost = $(libs_virtio)
+fuzz_vnet = $(libs_virtio)
 
 FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_REPLAY := $(FUZZ_NAMES:%=$(B)/tests/fuzz/replay_%)
 FUZZ_BIN    := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz_%)
-FUZZ_RIG    := $(call obj_of,tests/fuzz/common.c tests/stack/own_network.c)
+FUZZ_RIG    := $(call obj_of,tests/fuzz/common.c tests/fuzz/alloc.c tests/stack/own_network.c)
+FUZZ_LIBS   := -lcmocka $(LDLIBS) -ljansson -lseccomp
+FUZZ_NET    := $(call obj_of,tests/fuzz/net.c) $(STACK_RIG) $(libs_tcpstack)
 
 $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(FUZZ_RIG) $$(fuzz_$$*)
-	$(call link,$^,$(LDLIBS) -ljansson)
+	$(call link,$^,$(FUZZ_LIBS))
 $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(FUZZ_RIG) $$(fuzz_$$*)
-	$(call link,$^,$(LDLIBS) -ljansson -fsanitize=fuzzer)
+	$(call link,$^,$(FUZZ_LIBS) -fsanitize=fuzzer)
 
 # --- programs for the guest and for load, static --------------------------
 # They run inside guests of any distribution, so they need no library there.
@@ -285,12 +296,7 @@ fuzz:			## libFuzzer for FUZZ_SECONDS on each target, or those that FUZZ names
 	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-run
 
 fuzz-run: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
-	$(Q)for t in $(FUZZ); do \
-		mkdir -p $(B)/corpus/$$t && \
-		$(B)/tests/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -max_len=40000 -timeout=20 \
-			-print_final_stats=1 -artifact_prefix=$(B)/$$t- \
-			$$([ ! -e tests/fuzz/$$t.dict ] || echo -dict=tests/fuzz/$$t.dict) \
-			$(B)/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
+	$(Q)tests/fuzz/run $(B) $(FUZZ_SECONDS) $(FUZZ)
 
 .PHONY: bench bench-micro bench-alloc soak
 

@@ -25,7 +25,14 @@
 #define TURNS_MAX 10000
 
 const struct fuzz_target fuzz_target = {
-	.name = "ctl", .done = "requests served", .refused = "requests refused", .floor = 35
+	.name = "ctl",
+	.done = "requests served",
+	.refused = "requests refused",
+	.floor = 35,
+	.mutations = 800,
+	.alloc_one = 1 << 20,
+	.alloc_all = 4 << 20,
+	.alloc_per_byte = 65536, /* a short request may have a long answer */
 };
 
 /* --- a worker without a thread -------------------------------------------------- */
@@ -261,12 +268,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+void fuzz_one(const uint8_t *data, size_t len)
 {
 	struct client cl = { .data = data, .len = len };
-	struct control *c = begin();
+	struct control *c;
 	uint64_t answers;
 
+	fuzz_alloc_end();
+	c = begin();
+	fuzz_alloc_begin(len);
 	cl.fd = unix_connect(path, 0);
 	FUZZ_CHECK(cl.fd >= 0, "%s", strerror(-cl.fd));
 	talk(&cl);
@@ -276,7 +286,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	close(cl.fd);
 	free(cl.heard);
 	end(c);
-	return 0;
 }
 
 /* What was made in LLVMFuzzerInitialize(). */

@@ -23,7 +23,13 @@
 #define SLOTS  4
 
 const struct fuzz_target fuzz_target = {
-	.name = "reass", .done = "datagrams", .refused = "fragments refused", .floor = 10
+	.name = "reass",
+	.done = "datagrams",
+	.refused = "fragments refused",
+	.floor = 10,
+	.alloc_one = 128 << 10, /* of a slot, where each is a malloc */
+	.alloc_all = 1 << 20,
+	.alloc_per_byte = 32768,
 };
 
 static struct arena *arena;
@@ -118,7 +124,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+void fuzz_one(const uint8_t *data, size_t len)
 {
 	now = NS_PER_S;
 	reass_init(&reass, arena_pool(arena, "reassembly"), on_lost, NULL);
@@ -126,7 +132,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		one(data);
 	reass_drop_all(&reass);
 	FUZZ_CHECK(arena_leaks(arena) == 0, "a slot is lost");
-	return 0;
 }
 
 /* What was made in LLVMFuzzerInitialize(). */

@@ -268,7 +268,9 @@ int main(int argc, char **argv)
 		ok = false;
 	}
 	if (nseeds)
-		mutate(wish ? strtoull(wish, NULL, 10) : MUTATIONS);
+		mutate(wish		       ? strtoull(wish, NULL, 10)
+		       : fuzz_target.mutations ? fuzz_target.mutations
+					       : MUTATIONS);
 	printf("PASS fuzz-%s-mutations\n", fuzz_target.name);
 	free_seeds();
 	return !ok;
