@@ -51,7 +51,7 @@ static int read_headers(struct boot_image *b, Elf64_Ehdr *eh, Elf64_Phdr *ph)
 
 static int load_segment(struct boot_image *b, const Elf64_Phdr *ph)
 {
-	if (ph->p_memsz == 0)
+	if (ph->p_memsz == 0 && ph->p_filesz == 0)
 		return 0;
 	/* An ordinary program is an ELF file too; its addresses give it away. */
 	if (ph->p_filesz > ph->p_memsz || ph->p_paddr < HIGH_RAM_START ||
