@@ -305,6 +305,14 @@ static int walk(struct run_options *o, enum command command, int argc, char **ar
 	return 0;
 }
 
+/* What a file or a word brought into @why neither ends the line nor moves the cursor. */
+static void one_line(char *why)
+{
+	for (; *why; why++)
+		if ((unsigned char)*why < ' ' || *why == 0x7f)
+			*why = '?';
+}
+
 /**
  * run_options_parse() - read a command line, and the configuration file that it names
  * @o:		defaults; on failure half changed
@@ -325,8 +333,10 @@ int run_options_parse(struct run_options *o, enum command command, int argc, cha
 
 	if (err == 0)
 		err = walk(o, command, argc, argv, false, why, why_len);
-	if (err < 0)
+	if (err < 0) {
+		one_line(why);
 		config_free(o);
+	}
 	return err;
 }
 
