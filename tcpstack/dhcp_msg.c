@@ -271,12 +271,11 @@ int dhcp_answer(const struct stack_config *cfg, const struct dhcp_request *req,
 	}
 	*w.p++ = OPT_END;
 
-	if (type == DHCP_NAK)
+	/* An address in ciaddr that is not the client's is nobody's: nothing is sent there. */
+	if (type == DHCP_NAK || (req->broadcast && req->ciaddr != cfg->guest4))
 		reply->dst = BROADCAST4;
-	else if (req->ciaddr)
-		reply->dst = req->ciaddr;
 	else
-		reply->dst = req->broadcast ? BROADCAST4 : cfg->guest4;
+		reply->dst = cfg->guest4;
 	reply->type = (enum dhcp_type)type;
 	reply->len = MAX((uint32_t)(w.p - reply->msg), (uint32_t)DHCP_REPLY_MIN);
 	return 0;

@@ -67,6 +67,7 @@ SEEDS = {
     "request-init-reboot": v4(message(REQUEST), wants(GUEST)),
     "request-renew": v4(message(REQUEST), ciaddr=GUEST, how=A),
     "request-other": v4(message(REQUEST), wants("10.0.2.77")),
+    "request-from-elsewhere": v4(message(REQUEST), wants(GUEST), ciaddr="0.2.0.0"),
     "inform": v4(message(INFORM), LIST, ciaddr=GUEST, how=A),
     "broadcast-flag": v4(message(DISCOVER), LIST, flags=0x8000),
     "long-list": v4(message(DISCOVER), opt(55, bytes(range(1, 251))), pad=600),
