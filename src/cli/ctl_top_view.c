@@ -86,10 +86,10 @@ static void head(const struct top_sample *b, const struct top_sample *n, FILE *o
 	double cpu = rate(b, n, "worker", "cpu_ns") / (double)NS_PER_S * 100;
 	char x[6][16];
 
-	fprintf(out, "sluice %s %s  pid %lld  up %s  driver %s  worker %.0f%% CPU%s\n",
+	fprintf(out, "sluice %s %s  pid %lld  up %s  worker %.0f%% CPU  driver %s%s\n",
 		str(n->status, "version"), str(n->status, "command"),
 		(long long)num(n->status, "pid"), duration(figure(n, "process", "uptime_ms"), x[0]),
-		json_is_true(json_object_get(driver, "attached")) ? "attached" : "none", cpu,
+		cpu, json_is_true(json_object_get(driver, "attached")) ? "attached" : "none",
 		s > 0 ? "" : "  (rates from the next second on)");
 	fprintf(out,
 		"guest>host %7sB/s %7s frames/s    host>guest %7sB/s %7s frames/s    %s "
@@ -100,16 +100,16 @@ static void head(const struct top_sample *b, const struct top_sample *n, FILE *o
 		human(rate(b, n, "net", "rx_frames"), x[3]),
 		human(rate(b, n, "net", "syscalls"), x[4]));
 	fprintf(out,
-		"flows tcp %lld udp %lld icmp %lld   new %s/s  refused %s/s  reset %s/s  resent "
-		"%s/s   parked %sB\n",
+		"flows tcp %lld udp %lld icmp %lld   parked %sB   new %s/s  refused %s/s  "
+		"reset %s/s  resent %s/s\n",
 		(long long)figure(n, "net", "tcp_active"),
 		(long long)figure(n, "net", "udp_active"),
 		(long long)figure(n, "net", "ping_active"),
+		human((double)figure(n, "net", "parked_bytes"), x[4]),
 		human(rate(b, n, "net", "tcp_opened"), x[0]),
 		human(rate(b, n, "net", "tcp_refused"), x[1]),
 		human(rate(b, n, "net", "tcp_reset"), x[2]),
-		human(rate(b, n, "net", "tcp_retransmits"), x[3]),
-		human((double)figure(n, "net", "parked_bytes"), x[4]));
+		human(rate(b, n, "net", "tcp_retransmits"), x[3]));
 }
 
 /* Drops by reason, those that are not zero; a rate behind those that grow. */
@@ -190,22 +190,114 @@ static int by_rate(const void *a, const void *b)
 	return num(x->flow, "age_ms") < num(y->flow, "age_ms") ? 1 : -1;
 }
 
-static void flow_row(const struct row *r, int columns, FILE *out)
+enum column { PROTO, GUEST, REMOTE, STATE, AGE, TX, RX, PARKED, IN_FLIGHT, RTT, WHY, COLUMNS };
+
+/* The least each is wide; addresses are as wide as the widest one shown. */
+static const struct {
+	const char *head;
+	int width;
+	bool left;
+} column_table[COLUMNS] = {
+	[PROTO] = { "PROTO", 5, true },	       [GUEST] = { "GUEST", 15, true },
+	[REMOTE] = { "REMOTE", 15, true },     [STATE] = { "STATE", 12, true },
+	[AGE] = { "AGE", 6, false },	       [TX] = { "TX B/s", 8, false },
+	[RX] = { "RX B/s", 8, false },	       [PARKED] = { "PARKED", 7, false },
+	[IN_FLIGHT] = { "INFLGHT", 7, false }, [RTT] = { "RTT", 7, false },
+	[WHY] = { "WHY", 17, true },
+};
+
+/* Where there is no room for all: the first to go stands first. */
+static const enum column spare[] = { IN_FLIGHT, PARKED, RTT, STATE, GUEST, AGE };
+
+/* Longest cell, and its end: two addresses of IPv6 with ports, and a reason. */
+#define CELL_MAX 64
+
+static const char *micros(json_int_t us, char buf[16])
 {
-	char line[256], x[5][16];
+	if (us < 0 || us >= 10000000)
+		snprintf(buf, 16, "%.0fs", (double)us / 1e6);
+	else if (us >= 10000)
+		snprintf(buf, 16, "%dms", (int)us / 1000);
+	else
+		snprintf(buf, 16, "%dus", (int)us);
+	return buf;
+}
+
+static const char *cell(const struct row *r, enum column c, char buf[16])
+{
 	const json_t *f = r->flow;
 
-	snprintf(line, sizeof(line), "%-5s %-22.22s %-26.26s %-12s %6s %8s %8s %7s %7s %7s %s",
-		 str(f, "proto"), str(f, "guest"), str(f, "remote"), str(f, "state"),
-		 duration(num(f, "age_ms"), x[0]), human(r->tx, x[1]), human(r->rx, x[2]),
-		 human((double)num(f, "parked_bytes"), x[3]),
-		 human((double)num(f, "in_flight_bytes"), x[4]), "", str(f, "stall"));
-	if (json_object_get(f, "rtt_us"))
-		snprintf(line, sizeof(line),
-			 "%-5s %-22.22s %-26.26s %-12s %6s %8s %8s %7s %7s %5lldus %s",
-			 str(f, "proto"), str(f, "guest"), str(f, "remote"), str(f, "state"), x[0],
-			 x[1], x[2], x[3], x[4], (long long)num(f, "rtt_us"), str(f, "stall"));
-	fprintf(out, "%.*s\n", MAX(columns, 1), line);
+	switch (c) {
+	case PROTO:
+		return str(f, "proto");
+	case GUEST:
+		return str(f, "guest");
+	case REMOTE:
+		return str(f, "remote");
+	case STATE:
+		return str(f, "state");
+	case AGE:
+		return duration(num(f, "age_ms"), buf);
+	case TX:
+		return human(r->tx, buf);
+	case RX:
+		return human(r->rx, buf);
+	case PARKED:
+		return human((double)num(f, "parked_bytes"), buf);
+	case IN_FLIGHT:
+		return human((double)num(f, "in_flight_bytes"), buf);
+	case RTT:
+		return json_object_get(f, "rtt_us") ? micros(num(f, "rtt_us"), buf) : "";
+	case WHY:
+		return str(f, "stall");
+	case COLUMNS:
+		break;
+	}
+	return "";
+}
+
+/* How wide each column is, 0 = left out. */
+static void choose(int width[COLUMNS], const struct row *row, size_t rows, int columns)
+{
+	int all = -1; /* nothing stands before the first one */
+	char buf[16];
+
+	for (int c = 0; c < COLUMNS; c++) {
+		width[c] = column_table[c].width;
+		for (size_t i = 0; i < rows && (c == GUEST || c == REMOTE); i++) {
+			int n = (int)strlen(cell(&row[i], (enum column)c, buf));
+
+			width[c] = MIN(MAX(width[c], n), CELL_MAX - 1);
+		}
+		all += width[c] + 1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(spare) && all > columns; i++) {
+		all -= width[spare[i]] + 1;
+		width[spare[i]] = 0;
+	}
+}
+
+/* One line; the heads where there is no row. */
+static void flow_row(const int width[COLUMNS], const struct row *r, FILE *out)
+{
+	char buf[16];
+	bool any = false;
+
+	for (int c = 0; c < COLUMNS; c++) {
+		const char *text = r ? cell(r, (enum column)c, buf) : column_table[c].head;
+
+		if (!width[c])
+			continue;
+		if (any)
+			fputc(' ', out);
+		any = true;
+		if (c == WHY) /* nothing is behind it to keep in line */
+			fputs(text, out);
+		else
+			fprintf(out, "%*.*s", column_table[c].left ? -width[c] : width[c],
+				CELL_MAX - 1, text);
+	}
+	fputc('\n', out);
 }
 
 static void flows(const struct top_sample *b, const struct top_sample *n, int rows, int columns,
@@ -215,7 +307,7 @@ static void flows(const struct top_sample *b, const struct top_sample *n, int ro
 	size_t count = json_array_size(list), shown;
 	double s = seconds(b, n);
 	struct row *row = calloc(count + 1, sizeof(*row));
-	char line[160];
+	int width[COLUMNS];
 
 	if (!row)
 		return;
@@ -230,13 +322,14 @@ static void flows(const struct top_sample *b, const struct top_sample *n, int ro
 		}
 	}
 	qsort(row, count, sizeof(*row), by_rate);
-	snprintf(line, sizeof(line), "%-5s %-22s %-26s %-12s %6s %8s %8s %7s %7s %7s %s", "PROTO",
-		 "GUEST", "REMOTE", "STATE", "AGE", "TX B/s", "RX B/s", "PARKED", "INFLGHT", "RTT",
-		 "WHY");
-	fprintf(out, "\n%.*s\n", MAX(columns, 1), line);
 	shown = rows > 0 ? MIN(count, (size_t)rows) : 0;
+	choose(width, row, shown, columns);
+	fputc('\n', out);
+	flow_row(width, NULL, out);
 	for (size_t i = 0; i < shown; i++)
-		flow_row(&row[i], columns, out);
+		flow_row(width, &row[i], out);
+	if (count == 0)
+		fputs("no flows\n", out);
 	if (shown < count)
 		fprintf(out, "... and %zu flows more\n", count - shown);
 	free(row);
@@ -265,14 +358,24 @@ static void stalls(const struct top_sample *n, FILE *out)
 /**
  * top_view() - one picture
  * @before:	the sample before, all zero = none: no rates yet
- * @rows, @columns:	of the place to draw in
+ * @rows, @columns:	of the place to draw in; lines that are longer are cut
  */
 void top_view(const struct top_sample *before, const struct top_sample *now, int rows, int columns,
 	      FILE *out)
 {
-	head(before, now, out);
-	stalls(now, out);
-	drops(before, now, out);
-	pools(now, out);
-	flows(before, now, rows - 9, columns, out);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return;
+	head(before, now, f);
+	stalls(now, f);
+	drops(before, now, f);
+	pools(now, f);
+	flows(before, now, rows - 9, columns, f);
+	if (fclose(f) == 0)
+		for (const char *p = text; *p; p += strcspn(p, "\n") + 1)
+			fprintf(out, "%.*s\n", MIN((int)strcspn(p, "\n"), MAX(columns, 1)), p);
+	free(text);
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "src/base/base.h"
 #include "src/base/clock.h"
 #include "src/cli/ctl_top.h"
 
@@ -78,7 +79,7 @@ static void rates_come_from_two_samples(void **state)
 	char *text = view(&a, &b, 60, 140), *first, *second;
 
 	(void)state;
-	shows(text, "sluice 9.9 run  pid 42  up 61s  driver attached  worker 50% CPU");
+	shows(text, "sluice 9.9 run  pid 42  up 61s  worker 50% CPU  driver attached");
 	shows(text, "guest>host   2.50MB/s");
 	shows(text, "drops  conn_rate 25 (10/s)\n");
 	assert_null(strstr(text, "never"));
@@ -129,12 +130,94 @@ static void the_picture_fits_the_window(void **state)
 	end(&b);
 }
 
+static void line_with(const char *text, const char *what, char line[256])
+{
+	const char *at = strstr(text, what), *from = at;
+
+	assert_non_null(at);
+	while (from > text && from[-1] != '\n')
+		from--;
+	snprintf(line, 256, "%.*s", (int)strcspn(from, "\n"), from);
+}
+
+/* Columns go where there is no room for them, and why a flow stands still does not. */
+static void a_narrow_window_leaves_columns_out(void **state)
+{
+	static const struct {
+		int columns;
+		const char *head;
+	} want[] = {
+		{ 132,
+		  "PROTO GUEST           REMOTE          STATE           AGE   TX B/s   RX B/s  "
+		  "PARKED INFLGHT     RTT WHY" },
+		{ 93, "PROTO GUEST           REMOTE          STATE           AGE   TX B/s   RX B/s "
+		      "WHY" },
+		{ 80, "PROTO GUEST           REMOTE             AGE   TX B/s   RX B/s WHY" },
+		{ 66, "PROTO REMOTE             AGE   TX B/s   RX B/s WHY" },
+	};
+	struct top_sample a = sample(10, 0, 0), b = sample(11, 5000, 0);
+	char line[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		char *text = view(&a, &b, 60, want[i].columns);
+
+		line_with(text, "PROTO", line);
+		assert_string_equal(line, want[i].head);
+		line_with(text, "7.7.7.7:7", line);
+		assert_non_null(strstr(line, "5.00k"));
+		assert_non_null(strstr(line, " idle"));
+		assert_int_equal(strstr(line, "idle") - line,
+				 strstr(want[i].head, "WHY") - want[i].head);
+		for (const char *p = text; *p; p += strcspn(p, "\n") + 1)
+			assert_true(strcspn(p, "\n") <= (size_t)want[i].columns);
+		free(text);
+	}
+	end(&a);
+	end(&b);
+}
+
+/* Addresses of IPv6 are shown whole, with their ports. */
+static void addresses_have_the_room_that_they_need(void **state)
+{
+	static const char address[] = "[fd00::5054:ff:fe12:3456]:50000";
+	struct top_sample a = sample(10, 0, 0), b = sample(11, 5000, 0);
+	json_t *flow = json_array_get(json_object_get(b.flows, "flows"), 7);
+	char *text, line[256];
+
+	(void)state;
+	json_object_set_new(flow, "guest", json_string(address));
+	json_object_set_new(flow, "rtt_us", json_integer(103957));
+	text = view(&a, &b, 60, 140);
+	line_with(text, address, line);
+	assert_non_null(strstr(line, " 103ms idle"));
+	free(text);
+	end(&a);
+	end(&b);
+}
+
+static void no_flows_are_said_to_be_none(void **state)
+{
+	struct top_sample a = sample(10, 0, 0);
+	char *text;
+
+	(void)state;
+	json_array_clear(json_object_get(a.flows, "flows"));
+	text = view(&a, &a, 24, 80);
+	shows(text, "\nno flows\n");
+	free(text);
+	end(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rates_come_from_two_samples),
 		cmocka_unit_test(the_first_picture_has_no_rates),
 		cmocka_unit_test(the_picture_fits_the_window),
+		cmocka_unit_test(a_narrow_window_leaves_columns_out),
+		cmocka_unit_test(addresses_have_the_room_that_they_need),
+		cmocka_unit_test(no_flows_are_said_to_be_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
