@@ -23,6 +23,7 @@
 
 struct control;
 struct control_config;
+struct ctl_cache;
 struct stack;
 
 #define CTL_WHY_MAX    256
@@ -47,8 +48,7 @@ struct ctl_param {
  * @result:	the handler's: an object that it makes; the server frees it
  * @fd:		a descriptor that came with it (SCM_RIGHTS), or -1; a handler that keeps
  *		it puts -1 here
- * @text:	instead of @result: JSON that is already text, borrowed until the
- *		handler's return is dealt with
+ * @cache:	instead of @result: where it is kept as text
  * @why:	on failure, one line
  */
 struct ctl_request {
@@ -56,7 +56,7 @@ struct ctl_request {
 	const json_t *args;
 	json_t *result;
 	int fd;
-	const char *text;
+	struct ctl_cache *cache;
 	char why[CTL_WHY_MAX];
 };
 

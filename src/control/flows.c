@@ -189,7 +189,6 @@ static int do_flows(struct ctl_request *r)
 		.limit = CTL_FLOWS_DEFAULT,
 	};
 	struct ipaddr a;
-	json_t *j;
 	int err;
 
 	if (w.host && ipaddr_parse(w.host, &a) < 0)
@@ -207,15 +206,10 @@ static int do_flows(struct ctl_request *r)
 		r->result = list_json(l, &w);
 		return 0;
 	}
-	if (cache->made_ns != l->made_ns || !cache->text) {
-		j = list_json(l, &w);
-		free(cache->text);
-		cache->text = json_dumps(j, JSON_COMPACT);
-		cache->made_ns = l->made_ns;
-		json_decref(j);
-	}
-	r->text = cache->text;
-	return r->text ? 0 : -ENOMEM;
+	r->cache = cache;
+	if (cache->text && cache->made_ns == l->made_ns)
+		return 0;
+	return ctl_cache_fill(cache, list_json(l, &w), l->made_ns);
 }
 
 static const char *str(const json_t *o, const char *key)

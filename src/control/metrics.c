@@ -294,26 +294,13 @@ json_t *metrics_json(struct control *c)
 	return root;
 }
 
-static bool fresh(const struct ctl_cache *cache, uint64_t now)
-{
-	return cache->text && now - cache->made_ns < CTL_CACHE_NS;
-}
-
 static int serve_json(struct ctl_request *r)
 {
 	struct ctl_cache *cache = control_cache(r->c, CACHE_METRICS);
 	uint64_t now = clock_now_ns();
-	json_t *j;
 
-	if (!fresh(cache, now)) {
-		j = metrics_json(r->c);
-		free(cache->text);
-		cache->text = json_dumps(j, JSON_COMPACT);
-		cache->made_ns = now;
-		json_decref(j);
-	}
-	r->text = cache->text;
-	return r->text ? 0 : -ENOMEM;
+	r->cache = cache;
+	return ctl_cache_fresh(cache, now) ? 0 : ctl_cache_fill(cache, metrics_json(r->c), now);
 }
 
 /* The text as a JSON string: {"content_type":..., "text":...} */
@@ -324,19 +311,15 @@ static int serve_prometheus(struct ctl_request *r)
 	json_t *j;
 	char *text;
 
-	if (!fresh(cache, now)) {
-		text = metrics_prometheus(r->c);
-		if (!text)
-			return -ENOMEM;
-		j = json_pack("{s:s,s:s}", "content_type", PROMETHEUS_TYPE, "text", text);
-		free(text);
-		free(cache->text);
-		cache->text = json_dumps(j, JSON_COMPACT);
-		cache->made_ns = now;
-		json_decref(j);
-	}
-	r->text = cache->text;
-	return r->text ? 0 : -ENOMEM;
+	r->cache = cache;
+	if (ctl_cache_fresh(cache, now))
+		return 0;
+	text = metrics_prometheus(r->c);
+	if (!text)
+		return -ENOMEM;
+	j = json_pack("{s:s,s:s}", "content_type", PROMETHEUS_TYPE, "text", text);
+	free(text);
+	return ctl_cache_fill(cache, j, now);
 }
 
 static int do_metrics(struct ctl_request *r)

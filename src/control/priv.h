@@ -17,13 +17,22 @@
 /* And that an answer lists unless more are asked for. */
 #define CTL_FLOWS_DEFAULT 1024
 
+/* The longest request whose answer is found by the request's own bytes. */
+#define CTL_ASKED_MAX 128
+
 /**
  * struct ctl_cache - an answer that several clients may be given
+ * @text, @len:	the result as JSON; NULL = there was none yet
  * @made_ns:	CLOCK_MONOTONIC; 0 = never
+ * @asked, @asked_len:	a request without "id" that it answers, as it came, so that the
+ *		next one of the same bytes need not be read; 0 = none yet
  */
 struct ctl_cache {
 	char *text;
+	size_t len;
 	uint64_t made_ns;
+	char asked[CTL_ASKED_MAX];
+	size_t asked_len;
 };
 
 /**
@@ -58,6 +67,9 @@ enum { CACHE_FLOWS, CACHE_METRICS, CACHE_PROMETHEUS, CACHES };
 /* request.c */
 char *ctl_serve(struct control *c, const char *line, size_t len, int *fd, size_t *out_len);
 char *ctl_refusal(const char *code, const char *message, size_t *out_len);
+
+bool ctl_cache_fresh(const struct ctl_cache *cache, uint64_t now);
+int ctl_cache_fill(struct ctl_cache *cache, json_t *result, uint64_t now);
 
 /* flows.c */
 int flows_refresh(struct ctl_request *r);

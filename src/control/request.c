@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/base/clock.h"
 #include "src/control/priv.h"
 
 static const struct {
@@ -72,18 +73,72 @@ static char *error_line(const json_t *id, const char *code, const char *message,
 }
 
 /* The result is text already: written around it. */
-static char *text_line(const json_t *id, const char *result, size_t *len)
+static char *text_line(const json_t *id, const struct ctl_cache *k, size_t *len)
 {
-	char *id_text = id ? json_dumps(id, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-	char *line = NULL;
-	int n = asprintf(&line, "{%s%s%s\"ok\":true,\"result\":%s}\n", id_text ? "\"id\":" : "",
-			 id_text ? id_text : "", id_text ? "," : "", result);
+	static const char head[] = "\"ok\":true,\"result\":", tail[] = "}\n";
+	char *id_text = id ? json_dumps(id, JSON_COMPACT | JSON_ENCODE_ANY) : NULL, *line, *p;
+	size_t id_len = id_text ? strlen(id_text) : 0;
 
+	line = malloc(sizeof("{\"id\":,") + id_len + sizeof(head) + k->len + sizeof(tail));
+	if (line) {
+		p = line;
+		*p++ = '{';
+		if (id_text)
+			p = mempcpy(mempcpy(mempcpy(p, "\"id\":", 5), id_text, id_len), ",", 1);
+		p = mempcpy(p, head, sizeof(head) - 1);
+		p = mempcpy(p, k->text, k->len);
+		memcpy(p, tail, sizeof(tail));
+		*len = (size_t)(p - line) + sizeof(tail) - 1;
+	}
 	free(id_text);
-	if (n < 0)
-		return NULL;
-	*len = (size_t)n;
 	return line;
+}
+
+/**
+ * ctl_cache_fresh() - may the answer be given once more?
+ */
+bool ctl_cache_fresh(const struct ctl_cache *cache, uint64_t now)
+{
+	return cache->text && now - cache->made_ns < CTL_CACHE_NS;
+}
+
+/**
+ * ctl_cache_fill() - keep @result as text, for whoever asks from now on
+ * @result:	its reference is taken
+ *
+ * Return: 0 or -ENOMEM
+ */
+int ctl_cache_fill(struct ctl_cache *cache, json_t *result, uint64_t now)
+{
+	free(cache->text);
+	cache->text = json_dumps(result, JSON_COMPACT);
+	cache->len = cache->text ? strlen(cache->text) : 0;
+	cache->made_ns = now;
+	json_decref(result);
+	return cache->text ? 0 : -ENOMEM;
+}
+
+/* The same bytes have been answered a moment ago. */
+static char *again(struct control *c, const char *line, size_t len, size_t *out_len)
+{
+	uint64_t now = clock_now_ns();
+
+	for (unsigned int i = 0; i < CACHES; i++) {
+		const struct ctl_cache *k = control_cache(c, i);
+
+		if (len && k->asked_len == len && memcmp(k->asked, line, len) == 0 &&
+		    ctl_cache_fresh(k, now))
+			return text_line(NULL, k, out_len);
+	}
+	return NULL;
+}
+
+static void remember(struct ctl_cache *k, const char *line, size_t len)
+{
+	if (len > sizeof(k->asked))
+		return;
+	memcpy(k->asked, line, len);
+	k->asked_len = len;
 }
 
 static char *result_line(const json_t *id, json_t *result, size_t *len)
@@ -151,7 +206,7 @@ static int check_args(struct ctl_request *r, const struct ctl_command *cmd)
 }
 
 static char *serve(struct control *c, const struct ctl_command *cmd, const json_t *id,
-		   const json_t *given, int *fd, size_t *len)
+		   const json_t *given, int *fd, const char *asked, size_t asked_len, size_t *len)
 {
 	struct ctl_request r = { .c = c, .fd = *fd };
 	json_t *args = json_is_array(given) ? by_name(&r, cmd, given)
@@ -169,8 +224,10 @@ static char *serve(struct control *c, const struct ctl_command *cmd, const json_
 		control_counters(c)->errors++;
 		line = error_line(id, code_of(err), r.why[0] ? r.why : strerror(-err), len);
 		json_decref(r.result);
-	} else if (r.text) {
-		line = text_line(id, r.text, len);
+	} else if (r.cache) {
+		line = text_line(id, r.cache, len);
+		if (!id)
+			remember(r.cache, asked, asked_len);
 	} else {
 		line = result_line(id, r.result, len);
 	}
@@ -201,10 +258,14 @@ char *ctl_serve(struct control *c, const char *line, size_t len, int *fd, size_t
 	const json_t *id;
 	char why[CTL_WHY_MAX] = "";
 	json_error_t e;
-	json_t *root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &e), *value;
+	json_t *root, *value;
 	char *out;
 
 	control_counters(c)->requests++;
+	out = again(c, line, len, out_len);
+	if (out)
+		return out;
+	root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &e);
 	id = json_object_get(root, "id");
 	name = json_string_value(json_object_get(root, "cmd"));
 	cmd = name ? ctl_command_find(name) : NULL;
@@ -224,7 +285,7 @@ char *ctl_serve(struct control *c, const char *line, size_t len, int *fd, size_t
 			snprintf(why, sizeof(why), "\"%.40s\" is no command; see help", name);
 		out = error_line(id, cmd || !name ? "syntax" : "unknown-command", why, out_len);
 	} else {
-		out = serve(c, cmd, id, json_object_get(root, "args"), fd, out_len);
+		out = serve(c, cmd, id, json_object_get(root, "args"), fd, line, len, out_len);
 	}
 	json_decref(root);
 	return out;

@@ -245,6 +245,49 @@ static void snapshots_are_shared(void **state)
 	assert_true(counter_get(&n->cycles) - before < 40 + 40 * (spent / CTL_CACHE_NS));
 }
 
+/* Answers that are kept fit their questions: with an id or without, and whichever format. */
+static void kept_answers_fit_their_questions(void **state)
+{
+	static const char json[] = "{\"cmd\":\"metrics\"}";
+	static const char text[] = "{\"cmd\":\"metrics\",\"args\":[\"prometheus\"]}";
+	json_t *a, *b;
+	uint64_t since = clock_now_ns();
+	json_int_t requests;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		a = result_of(json);
+		assert_true(json_is_object(json_object_get(a, "net")));
+		json_decref(a);
+		a = result_of(text);
+		assert_true(json_is_string(json_object_get(a, "text")));
+		json_decref(a);
+		a = result_of("{\"cmd\":\"flows\"}");
+		assert_true(json_is_array(json_object_get(a, "flows")));
+		json_decref(a);
+		a = ctlrig_ask(&rig, "{\"id\":[7],\"cmd\":\"metrics\"}");
+		b = json_pack("[i]", 7);
+		assert_true(json_equal(json_object_get(a, "id"), b));
+		assert_true(json_is_object(json_object_get(json_object_get(a, "result"), "net")));
+		json_decref(b);
+		json_decref(a);
+	}
+	/* Bytes that begin alike are another question, and none are none. */
+	refused("", "syntax", "");
+	refused("{\"cmd\":\"metrics\"} ]", "syntax", "column");
+	refused("{\"cmd\":\"metrics\",\"args\":[\"x\"]}", "bad-argument", "format");
+	/* And no answer is kept for ever. */
+	a = result_of(json);
+	requests = json_integer_value(json_object_get(json_object_get(a, "control"), "requests"));
+	do {
+		json_decref(a);
+		a = result_of(json);
+		assert_true(clock_now_ns() - since < 60 * NS_PER_S);
+	} while (json_integer_value(json_object_get(json_object_get(a, "control"), "requests")) ==
+		 requests);
+	json_decref(a);
+}
+
 static void limits_are_shown_and_changed(void **state)
 {
 	json_t *s = result_of("{\"cmd\":\"limit set\",\"args\":[\"max-conns\",\"9\"]}");
@@ -275,6 +318,7 @@ int main(void)
 		cmocka_unit_test(limits_are_shown_and_changed),
 		cmocka_unit_test(flows_of_an_idle_stack_are_none),
 		cmocka_unit_test(snapshots_are_shared),
+		cmocka_unit_test(kept_answers_fit_their_questions),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);
