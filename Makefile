@@ -295,14 +295,19 @@ guest: $(GUEST)		## fetch a Debian kernel and build the guest image
 # with another object directory.
 asan:			## unit, stack, vhost-user and fuzz tests under AddressSanitizer and UBSan
 	$(Q)$(MAKE) --no-print-directory B=$(B)/asan CC=clang SAN=address,undefined \
-		unit stack vhost-fast fuzz-replay
+		unit stack vhost-fast vhost-traffic fuzz-replay
 
-tsan:			## the threaded tests under ThreadSanitizer
-	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan CC=clang SAN=thread tsan-tests
+tsan:			## the threaded tests, and a back-end with traffic, under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan CC=clang SAN=thread tsan-tests vhost-traffic
 
 .PHONY: tsan-tests
 tsan-tests: $(filter %_worker %_spsc %_sight_audit,$(UNIT_BIN))
 	$(Q)tests/run $^
+
+# Linux's TCP through an instrumented back-end, which is slow: few bytes.
+.PHONY: vhost-traffic
+vhost-traffic: $(SLUICE) $(NSGUEST) $(LOAD) $(OFFHOST)
+	$(Q)BUILD=$(B) SIZE=8m SIZE8=1m tests/vhost/run 10
 
 # New inputs are kept in $(B)/fuzz/corpus; one that shows a fault belongs, made small
 # and well named, into tests/fuzz/corpus.

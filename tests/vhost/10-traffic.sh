@@ -54,8 +54,13 @@ for MTU in 1500 9000 65520; do
 	back_end_stop "mtu-$MTU-ends"
 	check mtu-$MTU-fragments-are-put-together "none" \
 		test "$(stat_value net reassembled)" = $((3 * $(echo "$over" | wc -w)))
-	check mtu-$MTU-allocates-nothing "$(stat_value worker allocations) allocations" \
-		test "$(stat_value worker allocations)" = 0
+	# Under AddressSanitizer a pool's slots come from the heap, for it to watch.
+	if grep -q __asan_init "$B/sluice"; then
+		skip mtu-$MTU-allocates-nothing "AddressSanitizer's pools are the heap"
+	else
+		check mtu-$MTU-allocates-nothing "$(stat_value worker allocations) allocations" \
+			test "$(stat_value worker allocations)" = 0
+	fi
 done
 
 back_end
