@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -33,6 +34,9 @@
 
 /* Answers that may wait before the next request is looked at. */
 #define OUT_HIGH (64U << 10)
+
+/* After an answer of so many bytes the heap's free pages go back to the system. */
+#define OUT_TRIM (128U << 10)
 
 /**
  * struct client - one connection
@@ -155,6 +159,9 @@ static bool flush(struct client *cl)
 	/* Nothing waits: an idle client keeps no memory. */
 	cl->c->out_total -= cl->out_cap;
 	free(cl->out);
+	/* Of a long answer's tree the C library would keep ten times its length. */
+	if (cl->out_cap >= OUT_TRIM)
+		malloc_trim(0);
 	cl->out = NULL;
 	cl->out_len = cl->out_off = cl->out_cap = 0;
 	return true;

@@ -15,7 +15,7 @@ else
 fi
 
 server
-back_end --max-conns 4096
+back_end --max-conns 4096 --control "$W/ctl"
 
 # After TIME-WAIT (2 s), and two looks of the back-end for memory that is idle.
 sample="sleep 5; sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' /proc/$SL/status"
@@ -35,6 +35,21 @@ t memory-2000-connections-at-once \$load idle $TO --count 2000 --seconds 2 --tim
 { $sample; } >$W/burst
 t memory-one-of-them-lives-on kill \$!
 "
+
+# A list of flows is made and gone; what stays is the copy that the next one may use.
+LIST_KIB=1024
+guest list -- "
+\$load idle $TO --count 2000 --seconds 600 >$W/idle &
+until grep -q idle $W/idle; do sleep 0.1; done
+{ sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' /proc/$SL/status; } >$W/unlisted
+t memory-flows-are-listed sh -c '$B/sluice ctl --control $W/ctl --json flows limit=4096 >$W/list'
+sleep 0.5
+{ sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' /proc/$SL/status; } >$W/listed
+kill \$!
+"
+unlisted=$(cat "$W/unlisted") listed=$(cat "$W/listed")
+check memory-is-not-kept-for-a-list "private KiB: $unlisted, after a list $listed" \
+	test "$(wc -c <"$W/list")" -gt 500000 -a "$listed" -le $((unlisted + LIST_KIB))
 first=$(cat "$W/first") last=$(cat "$W/last") burst=$(cat "$W/burst")
 echo "# private memory, KiB: $first, at the end $last, after a burst $burst"
 check memory-is-flat "private KiB: first $first, at the end $last" \
