@@ -20,6 +20,11 @@ from .setups import Failed, enter_net, settle
 # How old what `sluice ctl metrics` says may be, and a little.
 COUNTERS_AGE_S = 0.3
 
+# A set-up that uses this part of a CPU while it is not its turn spins, and takes that time
+# from all others; looked at when it has rested for so many seconds.
+SPIN_SHARE = 0.2
+SPIN_REST_S = 2.0
+
 
 class Progress:
     """One line that is written over on a terminal, one a round elsewhere."""
@@ -55,6 +60,7 @@ class Session:
         self.one_cpu = {max(self.cpus)}
         self.broken = set()
         self.took = {}  # (set-up, workload) -> seconds of its last turn
+        self.rested = {}  # set-up -> when its last turn ended, and its CPU time then
         self.open_counts = {}
         self.result = {
             "schema": results.SCHEMA, "mode": mode, "began": time.time(), "lasted": 0,
@@ -113,6 +119,21 @@ class Session:
         if not setup.alive():
             self.progress.say(f"{setup.name} has ended and is left out: {self.rig.logged()}")
             self.broken.add(setup.name)
+
+    def _spins(self, setup):
+        """Has it worked since its last turn, though nothing was asked of it?"""
+        since, cpu = self.rested.get(setup.name, (self.progress.elapsed(), 0))
+        rest = self.progress.elapsed() - since
+        return rest > SPIN_REST_S and \
+            meter.cpu_ns(setup.network) - cpu > SPIN_SHARE * rest * 1e9
+
+    def _leave_out(self, setup, workload, number):
+        share = f"more than {SPIN_SHARE:.0%} of a CPU while it was not its turn"
+        self.result["failures"].append({"setup": setup.name, "workload": workload.name,
+                                        "round": number, "why": f"it used {share}"})
+        self.progress.say(f"{setup.name} used {share} and is left out")
+        self.broken.add(setup.name)
+        setup.stop()
 
     def _settle_counters(self, setup):
         """What the set-up's own counters say of the counting run before.
@@ -176,6 +197,9 @@ class Session:
         for i, (workload, setup) in enumerate(cells):
             if setup.name in self.broken:
                 continue
+            if self._spins(setup):
+                self._leave_out(setup, workload, number)
+                continue
             began = self.progress.elapsed()
             self.progress.say(f"{self.where} {i + 1}/{len(cells)} {self.eta}"
                               f"{workload.name} {setup.name}", passing=True)
@@ -188,7 +212,9 @@ class Session:
             except (Failed, OSError, KeyError, ValueError) as why:
                 self._failed(setup, workload, number, why)
             setup.freeze()
-            self.took[setup.name, workload.name] = self.progress.elapsed() - began
+            ended = self.progress.elapsed()
+            self.took[setup.name, workload.name] = ended - began
+            self.rested[setup.name] = (ended, meter.cpu_ns(setup.network))
 
     # --- all of it ---
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from harness import isolate, plots, result
+from harness import isolate, meter, plots, result, session, setups, workloads
 from run import Skip
 
 BUILD = os.environ.get("BUILD", "build")
@@ -64,6 +64,33 @@ def test_compare_skips_what_is_not_there_and_says_why():
                         f"{folder}/none")
         assert found["setups"]["slirp4netns"]["skipped"] == "no slirp4netns"
         assert {s["setup"] for s in found["samples"]} == {"host-direct"}
+
+
+class Spinner(setups.Direct):
+    """A set-up whose network process is busy all the time."""
+
+    def start(self, rig):
+        self.procs = [rig.spawn(["sh", "-c", "while :; do :; done"])]
+        self.network = [self.procs[0].pid]
+
+
+def test_a_set_up_that_spins_is_left_out():
+    need_namespaces()
+    with tempfile.TemporaryDirectory() as folder:
+        rig = setups.Rig(folder, os.path.abspath(BUILD), {}, False)
+        spinner = Spinner("spinner", "")
+        run = session.Session(rig, [spinner], [workloads.named(workloads.tiny(), ["rr"])[0]],
+                              "tiny", 1, quiet=True)
+        spinner.start(rig)
+        try:
+            assert not run._spins(spinner)  # it has had no turn yet
+            run.rested["spinner"] = (run.progress.elapsed(), meter.cpu_ns(spinner.network))
+            wait_until(lambda: run._spins(spinner))
+            run._leave_out(spinner, run.workloads[0], 0)
+        finally:
+            spinner.stop()
+        assert not spinner.alive() and spinner.name in run.broken
+        assert result.errors(run.result, "spinner") == 1
 
 
 def test_compare_knows_its_names():
