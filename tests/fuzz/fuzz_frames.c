@@ -258,7 +258,9 @@ static struct offload make_offload(const uint8_t *frame, uint32_t len, uint8_t h
 	if (!off.needs_csum)
 		return (struct offload){ .gso = GSO_NONE };
 	if (how & NET_HOW_C) {
-		off.gso = get_be16(frame + 12) == ETHERTYPE_IP4 ? GSO_TCP4 : GSO_TCP6;
+		off.gso = proto == PROTO_UDP			  ? GSO_UDP_L4
+			  : get_be16(frame + 12) == ETHERTYPE_IP4 ? GSO_TCP4
+								  : GSO_TCP6;
 		off.gso_size = 500;
 	}
 	return off;

@@ -36,6 +36,7 @@ void net_setup(void)
 void net_config(struct rig_config *cfg)
 {
 	rig_config_defaults(cfg);
+	cfg->caps.rx_uso4 = cfg->caps.rx_uso6 = true;
 	cfg->rx_buffers = 64;
 	cfg->rx_buf_size = 2048;
 	cfg->stack.ip6 = true;

@@ -94,7 +94,7 @@ SEEDS = {
     "bad-segment": seed(elf([phdr(LOAD, AT1, 0x400, 512, 512)], CODE, entry=0x400)),
     "bad-segment-end": seed(elf([phdr(LOAD, AT1, 0x9fff00, 512, 512)], CODE, entry=0x9fff00)),
     "bad-segment-wraps": seed(elf([phdr(LOAD, AT1, LOW, 512, 2 ** 64 - 1)], CODE)),
-    "bad-filesz": seed(elf([phdr(LOAD, AT1, LOW, 4096, 512)], CODE)),
+    "bad-filesz": seed(elf([phdr(LOAD, AT1, LOW, 512, 256)], CODE)),
     "bad-offset": seed(elf([phdr(LOAD, 2 ** 63, LOW, 512, 512)], CODE)),
     "bad-segment-empty": seed(elf([phdr(LOAD, AT1, 0x5000, 512, 0)], CODE, entry=0x5000)),
     "bad-entry": seed(elf([phdr(LOAD, AT1, LOW, 512, 512)], CODE, entry=LOW + 512)),

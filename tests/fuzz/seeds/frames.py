@@ -63,6 +63,8 @@ SEEDS = {
     "udp": frame(ip4(17, udp(5000, 7, b"hello"))) + frame(ip4(17, udp(5000, 7))) +
            frame(ip6(17, udp(5001, 7, b"hello", ))),
     "udp-checksum-left": frame(ip4(17, udp(5000, 7, b"hello")), B),
+    "udp-segmented": frame(ip4(17, udp(5000, 7, b"s" * 1700)), B | C) +
+                     frame(ip6(17, udp(5000, 7, b"s" * 1500)), B | C),
     "udp-many": b"".join(frame(ip4(17, udp(5000 + i, 7, b"x"))) for i in range(12)) + time(400),
     "udp-old": frame(ip4(17, udp(5000, 7, b"x"))) + time(65535) * 5 +
                frame(ip4(17, udp(5000, 7, b"x"))),
@@ -109,8 +111,8 @@ SEEDS = {
     "bad-short": b"".join(frame(ip4(6, tcp(1, 7, 1, 0, SYN))[:n]) for n in (1, 13, 14, 33, 34, 53)),
     "bad-checksum": frame(ip4(17, udp(5000, 7, b"x"))[:-1] + b"\x55", A) +
                     frame(ip4(6, tcp(4000, 7, 1, 0, SYN)), A),
-    "bad-source": frame(ip4(17, udp(5000, 7, b"x"), src="10.0.2.16")) +
-                  frame(ip6(17, udp(5000, 7, b"x"), src="2001:db8::1")),
+    "bad-source": frame(ip4(17, udp(5000, 7, b"x"), src="10.0.2.16")),
+    "bad-source-v6": frame(ip6(17, udp(5000, 7, b"x"), src="2001:db8::1")),
     "bad-destination": frame(ip4(17, udp(5000, 7, b"x"), dst="127.0.0.1")) +
                        frame(ip4(6, tcp(4000, 80, 1, 0, SYN), dst="169.254.169.254")) +
                        frame(ip6(17, udp(5000, 7), dst="::1")),

@@ -60,7 +60,7 @@ MSIX_ON = config(0x42, 0x8000)
 VECTORS = b"".join(entry(v) for v in range(4))
 MAP = b"".join(common(22, q, 2) + common(26, q, 2) for q in range(3)) + common(16, 3, 2)
 QUEUES = queue(0) + queue(1) + queue(2)
-RUNNING = MEMORY_ON + VECTORS + MSIX_ON + MAP + bring_up(QUEUES)
+RUNNING = MEMORY_ON + VECTORS + MSIX_ON + bring_up(QUEUES + MAP)  # a reset unmaps
 
 SEEDS = {
     "bring-up": MEMORY_ON + bring_up(QUEUES),
