@@ -283,6 +283,10 @@ analyze-objects: $(patsubst %.c,$(B)/%.o,$(filter-out tests/%,$(filter %.c,$(SOU
 fuzz-replay: $(FUZZ_REPLAY)	## run each fuzz target over its seeds and mutations of them
 	$(Q)tests/run $(FUZZ_REPLAY)
 
+.PHONY: guards
+guards:			## take guards out of a copy, one by one: does the test that names them turn red?
+	$(Q)tests/guards
+
 vhost: all $(VHOST_BIN) $(GUEST)	## run vhost-user sessions, and guests behind the back-end
 	$(Q)BUILD=$(B) tests/run --timeout 600 $(VHOST_BIN) tests/vhost/run tests/vhost/engines
 
@@ -313,7 +317,7 @@ vhost-traffic: $(SLUICE) $(NSGUEST) $(LOAD) $(OFFHOST)
 # and well named, into tests/fuzz/corpus.
 FUZZ_SECONDS ?= 60
 FUZZ ?= $(FUZZ_NAMES)
-fuzz:			## libFuzzer for FUZZ_SECONDS on each target, or those that FUZZ names
+fuzz:			## libFuzzer for FUZZ_SECONDS on each target, or those that FUZZ names; coverage
 	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-run
 
 fuzz-run: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
