@@ -37,6 +37,16 @@ static void begin(struct rig_config *cfg)
 
 /* --- host to guest ------------------------------------------------------------ */
 
+/* A server on the host, and the guest's flow to it, which is @peer there. */
+static int meet(struct rig *r, uint16_t *port, struct sockaddr_in *peer)
+{
+	int fd = rig_udp_socket(port);
+
+	udp_guest_sends(r, GPORT, *port, 10, 1);
+	*peer = udp_server_gets(r, fd, 10, 1);
+	return fd;
+}
+
 /* @len bytes of @seed's pattern in datagrams of @segment: one call of the host's. */
 static void sends_as_one(int fd, const struct sockaddr_in *to, uint32_t len, uint16_t segment,
 			 uint64_t seed)
@@ -107,9 +117,7 @@ static void bursts_reach_the_guest_as_they_were(void **state)
 	(void)state;
 	begin(&cfg);
 	r = rig_new(&cfg);
-	fd = rig_udp_socket(&port);
-	udp_guest_sends(r, GPORT, port, 10, 1);
-	peer = udp_server_gets(r, fd, 10, 1);
+	fd = meet(r, &port, &peer);
 	for (uint32_t round = 0; round < 3; round++)
 		for (uint32_t i = 0; i < ARRAY_SIZE(bursts); i++) {
 			const struct burst *b = &bursts[i];
@@ -146,9 +154,7 @@ static void bursts_and_single_datagrams_keep_their_order(void **state)
 	(void)state;
 	begin(&cfg);
 	r = rig_new(&cfg);
-	fd = rig_udp_socket(&port);
-	udp_guest_sends(r, GPORT, port, 10, 1);
-	peer = udp_server_gets(r, fd, 10, 1);
+	fd = meet(r, &port, &peer);
 	for (uint32_t round = 0; round < 4; round++) {
 		for (uint32_t i = 0; i < ARRAY_SIZE(bursts); i++) {
 			udp_server_sends(fd, &peer, 100 * i, i);
@@ -179,9 +185,7 @@ static void segments_beyond_the_mtu_are_taken_apart(void **state)
 	begin(&cfg);
 	cfg.stack.mtu = 900;
 	r = rig_new(&cfg);
-	fd = rig_udp_socket(&port);
-	udp_guest_sends(r, GPORT, port, 10, 1);
-	peer = udp_server_gets(r, fd, 10, 1);
+	fd = meet(r, &port, &peer);
 	for (uint32_t round = 0; round < 3; round++) {
 		sends_as_one(fd, &peer, 16000, 800, round);
 		guest_gets_all(r, GPORT, 16000, 800, round);
@@ -205,9 +209,7 @@ static void a_starved_ring_and_another_driver(void **state)
 	begin(&cfg);
 	cfg.rx_buffers = 20;
 	r = rig_new(&cfg);
-	fd = rig_udp_socket(&port);
-	udp_guest_sends(r, GPORT, port, 10, 1);
-	peer = udp_server_gets(r, fd, 10, 1);
+	fd = meet(r, &port, &peer);
 	for (uint64_t i = 0; i < 3; i++) {
 		sends_as_one(fd, &peer, 60000, 1000, i);
 		guest_gets_all(r, GPORT, 60000, 1000, i);
