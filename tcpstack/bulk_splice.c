@@ -208,16 +208,20 @@ static void clean_pipe(struct bulk *b, uint32_t left)
 static ssize_t splice_send(struct bulk *b, int fd, struct bulk_queue *q, uint32_t *offered)
 {
 	struct splice *s = splice_of(b);
-	struct iovec *iov = scratch_borrow(b->iov);
-	uint32_t bytes, cnt = bulk_gather(q, iov, b->iov->count, s->size, &bytes);
-	uint32_t out = 0;
+	struct iovec *iov;
+	uint32_t bytes, cnt, left, out = 0;
 	ssize_t in, n = 0;
 
+	if (s->pipe[0] < 0 && make_pipe(s) < 0)
+		return -ENOBUFS;
+	iov = scratch_borrow(b->iov);
+	cnt = bulk_gather(q, iov, b->iov->count, s->size, &bytes);
 	in = vmsplice(s->pipe[1], iov, cnt, SPLICE_F_NONBLOCK);
 	scratch_return(b->iov);
 	syscalls(b, 1);
+	/* A want of memory passes: it is no reason never to ask again. */
 	if (in <= 0)
-		return -EOPNOTSUPP;
+		return in < 0 && (errno == EAGAIN || errno == ENOMEM) ? -ENOBUFS : -EOPNOTSUPP;
 	*offered = (uint32_t)in;
 	while (out < *offered) {
 		n = splice(s->pipe[0], NULL, fd, NULL, *offered - out,
@@ -227,12 +231,16 @@ static ssize_t splice_send(struct bulk *b, int fd, struct bulk_queue *q, uint32_
 			break;
 		out += (uint32_t)n;
 	}
+	left = *offered - out;
+	/* Stopped, but not by a full socket: no event will follow, so the rest is shown again. */
+	if (out && n < 0 && errno != EAGAIN)
+		*offered = out;
 	if (out)
 		n = out;
 	else
 		n = n < 0 ? -errno : -EAGAIN;
-	if (out < *offered)
-		clean_pipe(b, *offered - out);
+	if (left)
+		clean_pipe(b, left);
 	return n;
 }
 

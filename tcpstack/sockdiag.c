@@ -113,8 +113,13 @@ int sockdiag_unread(int nl, struct sockdiag_peer *p, uint32_t *unread)
 	ask(&out, p);
 	if (send(nl, &out, sizeof(out), MSG_DONTWAIT) != sizeof(out))
 		return -errno;
-	/* The kernel has answered before send() returns. */
-	n = recv(nl, &in, sizeof(in), MSG_DONTWAIT);
+	/*
+	 * The kernel has answered before send() returns. An answer that was left in the
+	 * queue would be taken for that to the next question, perhaps after another peer.
+	 */
+	do {
+		n = recv(nl, &in, sizeof(in), MSG_DONTWAIT);
+	} while (n < 0 && (errno == EINTR || errno == ENOBUFS || errno == ENOMEM));
 	if (n < 0)
 		return -errno;
 	if ((size_t)n < sizeof(in.head))
