@@ -195,7 +195,7 @@ int dgram_connect(struct dgram *d, struct dgram_flow *df, int protocol, const st
 	if (d->wants_errors)
 		dgram_want_errors(d, fd, sa.sa.sa_family);
 	counter_inc(&st->n.syscalls);
-	if (connect(fd, &sa.sa, len))
+	if (connect(fd, &sa.sa, len) && errno != EINTR)
 		rc = -errno;
 	/* A host with a route for IPv6 but no address for it. */
 	if (rc == -EADDRNOTAVAIL && sa.sa.sa_family == AF_INET6)

@@ -34,7 +34,10 @@ static int dial(struct stack *st, struct dns_session *s)
 	if (s->up < 0)
 		return errno == EAFNOSUPPORT ? -ENETUNREACH : -errno;
 	counter_inc(&st->n.syscalls);
-	err = connect(s->up, &sa.sa, len) < 0 && errno != EINPROGRESS ? -errno : 0;
+	err = connect(s->up, &sa.sa, len) < 0 ? -errno : 0;
+	/* One that was interrupted goes on by itself, connect(2). */
+	if (err == -EINPROGRESS || err == -EINTR)
+		err = 0;
 	if (!err)
 		err = loop_add(st->loop, s->up, EPOLLIN | EPOLLOUT | EPOLLRDHUP,
 			       flow_token(&s->flow, TOKEN_DNS_TCP));

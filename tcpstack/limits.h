@@ -334,6 +334,9 @@
 #define LIMIT_UDP_BATCH_BYTES (256U << 10)
 #define LIMIT_UDP_GRO_BATCH   8
 
+/* When a socket is read again for which the host had no memory. */
+#define LIMIT_UDP_RETRY_NS 10000000ULL
+
 /* Pieces of guest memory in one echo request; a driver uses two or three. */
 #define LIMIT_PING_IOV 64
 

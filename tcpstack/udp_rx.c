@@ -15,8 +15,9 @@
  *
  * When the ring has no room, nothing is received: datagrams wait in the socket,
  * whose buffer is the bound, and the flow waits on the ready list. A refill of
- * the ring runs the list again (H14). A batch that came back short has emptied
- * the socket: the next arrival is a new edge.
+ * the ring runs the list again (H14). When the host has no memory for the call, it
+ * waits there as well, and the worker looks again after LIMIT_UDP_RETRY_NS. A batch
+ * that came back short has emptied the socket: the next arrival is a new edge.
  *
  * A peer that sends bursts costs less where the guest takes frames to be segmented
  * (GUEST_USO4/6): the kernel is asked to put datagrams together (UDP_GRO), and what it
@@ -37,7 +38,7 @@
 /* Batches of short datagrams after which frames are allocated for less. */
 #define RX_SMALL_MAX 32
 
-enum rx_result { RX_DRAINED, RX_MORE, RX_STARVED };
+enum rx_result { RX_DRAINED, RX_MORE, RX_STARVED, RX_LATER };
 
 /**
  * struct source - a socket to read
@@ -324,6 +325,11 @@ static enum rx_result receive_failed(struct stack *st, const struct source *src,
 
 	if (err == EINTR)
 		return RX_MORE;
+	/* The datagrams are still there, and no event will say so. */
+	if (err == ENOMEM || err == ENOBUFS) {
+		loop_wake_by(st->loop, stack_now(st) + LIMIT_UDP_RETRY_NS);
+		return RX_LATER;
+	}
 	/* A forward's socket is nobody's: no error is kept on it. */
 	if (!src->flow)
 		return RX_DRAINED;
@@ -421,7 +427,7 @@ static void run_flows(struct stack *st)
 		}
 		taken += udp_flow_of(df)->rx.batch;
 		result = receive_flow(st, udp_flow_of(df));
-		if (result == RX_STARVED)
+		if (result == RX_STARVED || result == RX_LATER)
 			return;
 		dlist_del(&df->ready);
 		if (result == RX_MORE)
@@ -443,7 +449,7 @@ static void run_forwards(struct stack *st)
 		}
 		taken += f->rx.batch;
 		result = receive_forward(st, f);
-		if (result == RX_STARVED)
+		if (result == RX_STARVED || result == RX_LATER)
 			return;
 		dlist_del(&f->ready);
 		if (result == RX_MORE)
