@@ -86,6 +86,7 @@ struct bulk_queue;
  * @due:	the engine knows that something was let go since it was last asked
  * @partial:	the queue's first segment, too, has bytes sent by reference
  * @fin:	the stream has ended with a FIN, one more than @sent
+ * @disconnect:	without @q: the peer gets a RST when nothing is lent any more
  * @priv:	the engine's own
  *
  * Lies in a pool: an event that comes later names it by pool_handle_of() and
@@ -105,6 +106,7 @@ struct bulk_loan {
 	bool due;
 	bool partial;
 	bool fin;
+	bool disconnect;
 	uint64_t priv[16];
 };
 
@@ -270,6 +272,7 @@ void bulk_wake(struct bulk *b);
 bool bulk_loan_end(struct bulk *b, struct bulk_queue *q, int fd);
 bool bulk_is_lent(const struct bulk_queue *q);
 bool bulk_fin_must_wait(struct bulk_queue *q);
+void bulk_disconnect(struct bulk *b, int fd);
 void bulk_drain(struct bulk *b);
 void bulk_abandon(struct bulk *b);
 

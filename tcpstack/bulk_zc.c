@@ -166,15 +166,13 @@ void zc_heard(struct bulk *b, struct bulk_loan *ln, bool copied)
  */
 void zc_ended(struct bulk *b, struct bulk_loan *ln)
 {
-	const struct sockaddr none = { .sa_family = AF_UNSPEC };
 	struct linger l = { 0 };
 	socklen_t len = sizeof(l);
 
 	counter_inc(&b->st->n.syscalls);
 	if (getsockopt(ln->fd, SOL_SOCKET, SO_LINGER, &l, &len) || !l.l_onoff || l.l_linger)
 		return;
-	counter_inc(&b->st->n.syscalls);
-	(void)connect(ln->fd, &none, sizeof(none));
+	bulk_disconnect(b, ln->fd);
 }
 
 static int zc_open(struct bulk *b, struct bulk_loan *ln)

@@ -140,13 +140,13 @@ struct endpoint forward_guest(const struct stack *st, const struct forward_info 
  * @fd:		the stack's from now on, unless an error is returned
  *
  * Return: 0; -ENOSPC at LIMIT_FORWARDS; -EPFNOSUPPORT: of IPv6, which the guest
- * does not have; -EPROTONOSUPPORT; -errno of epoll
+ * does not have; -EPROTONOSUPPORT; -errno of the socket or of epoll
  */
 int stack_forward_add(struct stack *st, struct forward_info *f, int fd)
 {
 	struct forwards *fs = st->forwards;
 	struct forward *slot = free_slot(fs);
-	int err;
+	int err = 0;
 
 	if (f->proto != PROTO_TCP && f->proto != PROTO_UDP)
 		return -EPROTONOSUPPORT;
@@ -157,7 +157,9 @@ int stack_forward_add(struct stack *st, struct forward_info *f, int fd)
 	if (f->proto == PROTO_UDP)
 		dgram_set_buffers(st, fd);
 	else
-		tcp_socket_options(st, fd); /* what is accepted inherits them */
+		err = tcp_socket_options(st, fd); /* what is accepted inherits them */
+	if (err)
+		return err;
 	err = loop_add(st->loop, fd, EPOLLIN,
 		       token_make(TOKEN_LISTEN, slot->gen, (uint32_t)(slot - fs->slots)));
 	if (err)

@@ -223,7 +223,7 @@ struct flow_snap;
 void tcp_snap(const struct stack *st, const struct flow *f, struct flow_snap *s);
 
 /* tcp_connect.c, tcp_accept.c: for forward.c */
-void tcp_socket_options(struct stack *st, int fd);
+int tcp_socket_options(struct stack *st, int fd);
 int tcp_accept(struct stack *st, int fd, const struct flow_key *key, const struct endpoint *peer);
 
 /* forward.c: listening sockets of the host */

@@ -84,6 +84,17 @@ static void time_wait_enter(struct tcp *t, struct tcp_flow *fl)
 	dlist_push_tail(&t->time_wait, &fl->wait);
 }
 
+/**
+ * tcp_linger_none() - close(2) of @fd shall send a RST; 0 or -1, and it would send a FIN
+ */
+int tcp_linger_none(struct tcp *t, int fd)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	tcp_syscall(t);
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
 static void close_socket(struct tcp *t, struct tcp_flow *fl)
 {
 	if (fl->f.fd < 0)
@@ -166,14 +177,16 @@ void tcp_flow_free(struct tcp *t, struct tcp_flow *fl)
 	counter_set(&t->st->n.tcp_active, t->flows.used);
 }
 
+/* What closes the socket will send a RST: a FIN would tell the host that this was all. */
 static void reset_host(struct tcp *t, struct tcp_flow *fl)
 {
-	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-	if (fl->f.fd >= 0 && fl->state != TS_CONNECTING) {
-		tcp_syscall(t);
-		setsockopt(fl->f.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	}
+	if (fl->f.fd < 0 || fl->state == TS_CONNECTING || !tcp_linger_none(t, fl->f.fd))
+		return;
+	/* Where the option cannot be had; but nothing that is lent may be torn from its reader. */
+	if (bulk_is_lent(&fl->tx))
+		fl->tx.loan->disconnect = true;
+	else
+		bulk_disconnect(&t->bulk, fl->f.fd);
 }
 
 /* Reset the host's side at once, and the guest's by tell_guests(): nobody repeats a RST. */

@@ -285,6 +285,7 @@ enum tcp_step {
 struct tcp_flow *tcp_flow_new(struct tcp *t, const struct flow_key *key);
 void tcp_flow_free(struct tcp *t, struct tcp_flow *fl);
 void tcp_abort(struct tcp *t, struct tcp_flow *fl, bool tell_guest);
+int tcp_linger_none(struct tcp *t, int fd);
 void tcp_timer_update(struct tcp *t, struct tcp_flow *fl);
 const char *tcp_state_name(const struct tcp_flow *fl);
 

@@ -20,10 +20,8 @@
 /* Close so that the peer gets a RST. */
 static void reset_peer(struct tcp *t, int fd)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-	tcp_syscall(t);
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	if (tcp_linger_none(t, fd))
+		bulk_disconnect(&t->bulk, fd);
 	tcp_syscall(t);
 	close(fd);
 }

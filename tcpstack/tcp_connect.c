@@ -68,9 +68,10 @@ static void refuse(struct tcp *t, const struct packet *pkt, const struct tcp_seg
 /**
  * tcp_socket_options() - what must be set before a socket connects, or listens
  *
- * What a listening socket accepts inherits all of it.
+ * What a listening socket accepts inherits all of it. Return: 0; or -errno, and a stream
+ * through this socket would not be exact. The others of the options are wishes.
  */
-void tcp_socket_options(struct stack *st, int fd)
+int tcp_socket_options(struct stack *st, int fd)
 {
 	const struct stack_config *cfg = &st->cfg;
 	struct tcp *t = st->tcp;
@@ -78,7 +79,8 @@ void tcp_socket_options(struct stack *st, int fd)
 
 	/* A peer's urgent byte stays in the stream, or our offsets would be off by one (H48). */
 	tcp_syscall(t);
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one)))
+		return -errno;
 	if (cfg->sndbuf) {
 		size = (int)cfg->sndbuf;
 		tcp_syscall(t);
@@ -96,19 +98,24 @@ void tcp_socket_options(struct stack *st, int fd)
 			log_once(LOG_WARN, "tcp", "congestion control %s: %s", cfg->congestion,
 				 strerror(errno));
 	}
+	return 0;
 }
 
 /* A nonblocking socket with the options that must precede connect(), or -errno. */
 static int make_socket(struct tcp *t, int family)
 {
-	int fd;
+	int fd, err;
 
 	tcp_syscall(t);
 	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
-	tcp_socket_options(t->st, fd);
-	return fd;
+	err = tcp_socket_options(t->st, fd);
+	if (!err)
+		return fd;
+	tcp_syscall(t);
+	close(fd);
+	return err;
 }
 
 /**
@@ -261,7 +268,8 @@ static int start(struct tcp *t, struct tcp_flow *fl, const union sockaddr_any *s
 	/* A host with a route for IPv6 but no address for it. */
 	if (err == EADDRNOTAVAIL && sa->sa.sa_family == AF_INET6)
 		return ENETUNREACH;
-	if (err && err != EINPROGRESS)
+	/* One that was interrupted goes on by itself, connect(2). */
+	if (err && err != EINPROGRESS && err != EINTR)
 		return err;
 	if (stack_is_dns(t->st, &fl->f.key.remote) && dns_tcp_expect(t->st, &fl->f)) {
 		stack_drop(t->st, DROP_DNS_LIMIT);

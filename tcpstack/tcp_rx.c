@@ -76,6 +76,12 @@ bool tcp_rx_wants(const struct tcp_flow *fl)
 	return fl->host_eof ? seq_leq(fl->snd_nxt, fl->fin_seq) : fl->rx_ready;
 }
 
+/* What the host's socket says, as an errno that is not the port's -ENOBUFS. */
+static int socket_error(void)
+{
+	return errno == ENOBUFS ? -ENOMEM : -errno;
+}
+
 /* The kernel's peek offset to @off. 0 or -errno. */
 static int set_peek_off(struct tcp *t, struct tcp_flow *fl, uint32_t off)
 {
@@ -86,7 +92,7 @@ static int set_peek_off(struct tcp *t, struct tcp_flow *fl, uint32_t off)
 		return 0;
 	tcp_syscall(t);
 	if (setsockopt(fl->f.fd, SOL_SOCKET, SO_PEEK_OFF, &val, sizeof(val)))
-		return -errno;
+		return socket_error();
 	fl->peek_off = val;
 	return 0;
 }
@@ -279,8 +285,7 @@ static int read_and_send(struct tcp *t, struct tcp_flow *fl, uint32_t seq, uint3
 	tcp_syscall(t);
 	got = recvmsg(fl->f.fd, &msg, MSG_PEEK | MSG_DONTWAIT);
 	if (got < 0) {
-		/* -ENOBUFS is what the port says. */
-		ret = errno == ENOBUFS ? -ENOMEM : -errno;
+		ret = socket_error();
 		goto rewind;
 	}
 	if (fl->peek_off >= 0)
@@ -330,8 +335,10 @@ int tcp_rx_discard(struct tcp *t, struct tcp_flow *fl, bool all)
 	if (!all && !rest && t->peek_offset && n < LIMIT_TCP_DISCARD_BYTES &&
 	    !(some && n >= (fl->snd_max - fl->snd_una) / 4))
 		return 0;
-	tcp_syscall(t);
-	ret = recv(fl->f.fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT);
+	do {
+		tcp_syscall(t);
+		ret = recv(fl->f.fd, NULL, n, MSG_TRUNC | MSG_DONTWAIT);
+	} while (ret < 0 && errno == EINTR);
 	if (ret < 0)
 		return tcp_passing(errno) ? 0 : -errno;
 	fl->sock_una += (uint32_t)ret;
@@ -339,8 +346,8 @@ int tcp_rx_discard(struct tcp *t, struct tcp_flow *fl, bool all)
 	fl->reads = 0;
 	if (fl->peek_off >= 0)
 		fl->peek_off = MAX(fl->peek_off - (int32_t)ret, 0);
-	/* Urgent data stops a discard as well. */
-	return all && ret > 0 && (uint32_t)ret < n ? tcp_rx_discard(t, fl, true) : 0;
+	/* Urgent data stops a discard as well, and no event says that there is more. */
+	return ret > 0 && (uint32_t)ret < n ? tcp_rx_discard(t, fl, true) : 0;
 }
 
 /* How far past snd_nxt the guest lets us send; 0 = not now. */
