@@ -329,7 +329,7 @@ BENCH_OUT ?= $(B)/bench
 BENCH ?= --quick
 bench:			## measure beside the peers that are installed: tables and plots
 	$(Q)tools/deps.sh build guest bench >/dev/null || echo "bench: going on with what is at hand"
-	$(Q)$(MAKE) --no-print-directory all guest
+	$(Q)$(MAKE) -s all guest
 	$(Q)rm -f $(BENCH_OUT)/result.json
 	$(Q)status=0; BUILD=$(B) bench/compare $(BENCH) --out $(BENCH_OUT)/result.json || status=$$?; \
 		[ $$status -ne 77 ] || exit 0; \
