@@ -46,6 +46,21 @@ static int reserve(struct flow_list *l)
 	return 0;
 }
 
+/* After a burst of flows, room for those that there are now. */
+static void shrink(struct flow_list *l)
+{
+	struct flow_snap *less;
+	uint32_t cap = l->cap;
+
+	while (cap > 4 * FLOW_SNAP_CHUNK && l->n <= cap / 4)
+		cap /= 2;
+	less = cap < l->cap ? realloc(l->flow, cap * sizeof(*less)) : NULL;
+	if (!less)
+		return;
+	l->flow = less;
+	l->cap = cap;
+}
+
 /**
  * flows_refresh() - see to it that the snapshot is no older than CTL_CACHE_NS
  *
@@ -72,6 +87,7 @@ int flows_refresh(struct ctl_request *r)
 			return err;
 		l->n += k.n;
 	}
+	shrink(l);
 	l->cut = k.at.proto < FLOW_PROTOS;
 	l->made_ns = now;
 	return 0;

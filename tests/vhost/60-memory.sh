@@ -50,12 +50,16 @@ kill \$!
 unlisted=$(cat "$W/unlisted") listed=$(cat "$W/listed")
 check memory-is-not-kept-for-a-list "private KiB: $unlisted, after a list $listed" \
 	test "$(wc -c <"$W/list")" -gt 500000 -a "$listed" -le $((unlisted + LIST_KIB))
+sh -c "sleep 3; '$B/sluice' ctl --control '$W/ctl' --json flows limit=4096; $sample" >"$W/none"
+none=$(tail -n 1 "$W/none")
 first=$(cat "$W/first") last=$(cat "$W/last") burst=$(cat "$W/burst")
-echo "# private memory, KiB: $first, at the end $last, after a burst $burst"
+echo "# private memory, KiB: $first, at the end $last, after a burst $burst, after lists $none"
 check memory-is-flat "private KiB: first $first, at the end $last" \
 	test "$last" -le $((first + GROWTH_KIB))
 check memory-is-flat-after-a-burst "private KiB: first $first, after a burst $burst" \
 	test "$burst" -le $((first + GROWTH_KIB))
+check memory-is-flat-after-lists "private KiB: first $first, after lists $none" \
+	test "$none" -le $((first + GROWTH_KIB))
 back_end_stop memory-end
 calls=$(($(stat_value worker allocations) + $(stat_value worker frees) + $(stat_value worker maps)))
 check memory-no-allocator-call "$calls heap calls of the worker" test $calls = 0
