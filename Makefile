@@ -159,6 +159,20 @@ $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(FU
 $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(FUZZ_RIG) $$(fuzz_$$*)
 	$(call link,$^,$(FUZZ_LIBS) -fsanitize=fuzzer)
 
+# tests/fault: the stack rig once more, with the stack's system calls led through
+# tests/fault/calls.c, and what calls the stack through inject.c.
+FAULTS := $(B)/tests/fault/faults
+FAULT_WRAP := sendmsg send recvmsg recv recvmmsg splice vmsplice pipe2 fcntl open eventfd socket \
+	bind listen connect accept4 shutdown close epoll_create1 epoll_ctl epoll_wait epoll_pwait2 \
+	getsockopt setsockopt getsockname getpeername madvise \
+	io_uring_queue_init_params io_uring_submit_and_wait \
+	loop_wait loop_wake_by stack_new stack_free stack_port_down stack_forward_add stack_input \
+	stack_run stack_rx_refilled \
+	_assert_true _assert_int_equal _assert_int_not_equal _assert_memory_equal _fail
+
+$(FAULTS): $(call obj_of,$(call src_of,tests/fault)) $(STACK_RIG) $(libs_tcpstack)
+	$(call link,$^,-lcmocka $(LDLIBS) $(foreach f,$(FAULT_WRAP),-Wl$(comma)--wrap=$(f)))
+
 # --- programs for the guest and for load, static --------------------------
 # They run inside guests of any distribution, so they need no library there.
 LOAD := $(B)/load
@@ -226,7 +240,7 @@ SOURCES = $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 
 .PHONY: all demo check check-long unit stack vhost vhost-fast e2e asan tsan lint format guest install uninstall clean help
 
-FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN) $(FUZZ_REPLAY)
+FAST_TESTS = $(UNIT_BIN) $(STACK_BIN) $(VHOST_BIN) $(FUZZ_REPLAY) $(FAULTS)
 
 # The runner's own test comes first.
 E2E_RUN := tests/e2e/test_nested.sh tests/e2e/run
@@ -286,6 +300,12 @@ fuzz-replay: $(FUZZ_REPLAY)	## run each fuzz target over its seeds and mutations
 .PHONY: guards
 guards:			## take guards out of a copy, one by one: does the test that names them turn red?
 	$(Q)tests/guards
+
+SEEDS ?= 10000
+FROM ?= 1
+.PHONY: faults
+faults: $(FAULTS)	## transfers in which system calls fail: SEEDS of them, from FROM on
+	$(Q)$(FAULTS) --seeds $(SEEDS) --from $(FROM) --jobs 2
 
 vhost: all $(VHOST_BIN) $(GUEST)	## run vhost-user sessions, and guests behind the back-end
 	$(Q)BUILD=$(B) tests/run --timeout 600 $(VHOST_BIN) tests/vhost/run tests/vhost/engines

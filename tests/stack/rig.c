@@ -269,6 +269,14 @@ void rig_advance(struct rig *r, uint64_t ns)
 }
 
 /**
+ * rig_sleep() - @ns of the fake clock pass, and the worker sleeps through them
+ */
+void rig_sleep(struct rig *r, uint64_t ns)
+{
+	r->now += ns;
+}
+
+/**
  * rig_step() - a cycle, then a moment of real time if nothing is to be done; see RIG_UNTIL
  */
 void rig_step(struct rig *r, uint64_t since_ns, const char *what, const char *file, int line)

@@ -150,6 +150,7 @@ struct stack *rig_stack(struct rig *r);
 const struct rig_config *rig_config(const struct rig *r);
 void rig_cycle(struct rig *r);
 void rig_advance(struct rig *r, uint64_t ns);
+void rig_sleep(struct rig *r, uint64_t ns);
 uint64_t rig_now(const struct rig *r);
 uint64_t rig_clock_reads(const struct rig *r);
 uint64_t rig_random(struct rig *r);

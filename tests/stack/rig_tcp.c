@@ -223,7 +223,10 @@ static void got_payload(struct rig_conn *c, const struct rig_pkt *p)
 	advance(c);
 }
 
-static void got_segment(struct rig_conn *c, const struct rig_pkt *p)
+/**
+ * rig_conn_input() - a frame for this connection; rig_conn_poll() finds the right one
+ */
+void rig_conn_input(struct rig_conn *c, const struct rig_pkt *p)
 {
 	c->last = *p;
 	if (p->flags & RIG_RST) {
@@ -271,7 +274,7 @@ void rig_conn_poll(struct rig_conn *c)
 		while (to < end && !(to->sport == p.dport && to->dport == p.sport))
 			to++;
 		assert_true(to < end);
-		got_segment(to, &p);
+		rig_conn_input(to, &p);
 	}
 }
 

@@ -86,6 +86,7 @@ void rig_conn_init(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t d
 void rig_conn_init6(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t dport);
 void rig_conn_syn(struct rig_conn *c);
 int rig_conn_open(struct rig_conn *c, int listener);
+void rig_conn_input(struct rig_conn *c, const struct rig_pkt *p);
 void rig_conn_poll(struct rig_conn *c);
 enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq, const void *data,
 				 uint32_t len);
