@@ -66,11 +66,11 @@ def test_compare_skips_what_is_not_there_and_says_why():
         assert {s["setup"] for s in found["samples"]} == {"host-direct"}
 
 
-class Spinner(setups.Direct):
-    """A set-up whose network process is busy all the time."""
+class Idler(setups.Direct):
+    """A set-up whose network process does nothing; its CPU time is told by the test."""
 
     def start(self, rig):
-        self.procs = [rig.spawn(["sh", "-c", "while :; do :; done"])]
+        self.procs = [rig.spawn(["sleep", "infinity"])]
         self.network = [self.procs[0].pid]
 
 
@@ -78,19 +78,22 @@ def test_a_set_up_that_spins_is_left_out():
     need_namespaces()
     with tempfile.TemporaryDirectory() as folder:
         rig = setups.Rig(folder, os.path.abspath(BUILD), {}, False)
-        spinner = Spinner("spinner", "")
-        run = session.Session(rig, [spinner], [workloads.named(workloads.tiny(), ["rr"])[0]],
+        idler = Idler("idler", "")
+        run = session.Session(rig, [idler], [workloads.named(workloads.tiny(), ["rr"])[0]],
                               "tiny", 1, quiet=True)
-        spinner.start(rig)
+        idler.start(rig)
         try:
-            assert not run._spins(spinner)  # it has had no turn yet
-            run.rested["spinner"] = (run.progress.elapsed(), meter.cpu_ns(spinner.network))
-            wait_until(lambda: run._spins(spinner))
-            run._leave_out(spinner, run.workloads[0], 0)
+            assert not run._spins(idler)  # it has had no turn yet
+            used, ten_ago = meter.cpu_ns(idler.network), run.progress.elapsed() - 10
+            run.rested["idler"] = (ten_ago, used)
+            assert not run._spins(idler)
+            run.rested["idler"] = (ten_ago, used - 9e9)  # it has used nine of ten seconds
+            assert run._spins(idler)
+            run._leave_out(idler, run.workloads[0], 0)
         finally:
-            spinner.stop()
-        assert not spinner.alive() and spinner.name in run.broken
-        assert result.errors(run.result, "spinner") == 1
+            idler.stop()
+        assert not idler.alive() and idler.name in run.broken
+        assert result.errors(run.result, "idler") == 1
 
 
 def test_compare_knows_its_names():
