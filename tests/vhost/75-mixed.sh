@@ -3,8 +3,8 @@
 #
 # Mixed flows by reference, every byte compared: bulk over one connection and over
 # eight, readers that stop for seconds, peers that die with bytes unread, guests that
-# reset (H70, H71, H72, H73). Ends when the server has compared MIXED_GIB. The engine is
-# splice where none is asked for.
+# reset (H70, H71, H72, H73). Ends when the server has compared MIXED_GIB and
+# a peer has died in the middle of something. The engine is splice where none is asked for.
 : "${BULK:=splice}"
 . "$(dirname "$0")/lib.sh"
 
@@ -44,8 +44,10 @@ counted() {
 	$far "$LOAD" stats --to "$host:$PORT" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"
 }
 
+: >"$W/cut"
 until_enough() {
-	while [ "$(counted bytes_in)" -lt $((MIXED_GIB << 30)) ] && kill -0 "$SL"; do
+	while kill -0 "$SL" &&
+		{ [ "$(counted bytes_in)" -lt $((MIXED_GIB << 30)) ] || [ ! -s "$W/cut" ]; }; do
 		sleep 0.5
 	done
 	: >"$W/enough"
