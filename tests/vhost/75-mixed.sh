@@ -58,7 +58,10 @@ pids="$pids $!"
 guest mixed -- "
 again() {
 	while [ ! -e $W/enough ]; do
-		\$load \"\$@\" --timeout 120 || return 1
+		\$load \"\$@\" --timeout 120 || {
+			: >$W/enough
+			return 1
+		}
 		echo \"\$*\" >>$W/done
 	done
 }
