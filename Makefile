@@ -367,9 +367,11 @@ soak: all		## mixed load for HOURS or MINUTES, with engine ENGINE; plots and a v
 	$(Q)bench/soak/run --build $(B) --out $(SOAK_OUT) $(if $(ENGINE),--engine $(ENGINE)) \
 		$(if $(HOURS),--hours $(HOURS),--minutes $(MINUTES)) || [ $$? -eq 77 ]
 
-SCRIPTS = $(shell git ls-files tools tests bench packaging .ci 2>/dev/null | xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)
+SCRIPTS = $(shell git ls-files tools tests bench packaging .ci ':!tests/fuzz/corpus' 2>/dev/null | \
+	xargs grep -lE '^\#!.*(bash|/sh)' 2>/dev/null)
 PYTHON  = $(shell git ls-files '*.py' 2>/dev/null) \
-	$(shell git ls-files tools tests bench 2>/dev/null | xargs grep -lE '^\#!.*python' 2>/dev/null)
+	$(shell git ls-files tools tests bench ':!tests/fuzz/corpus' 2>/dev/null | \
+	xargs grep -lE '^\#!.*python' 2>/dev/null)
 TIDY_FLAGS = -I. -D_GNU_SOURCE -std=gnu11 -DSLUICE_VERSION=\"lint\"
 TIDY    = $(filter %.c,$(filter-out tests/% bench/%,$(SOURCES)))
 
