@@ -217,6 +217,13 @@ static size_t offset_of(const uint8_t *p)
 	return (size_t)(p - ram[second]) + (second ? REGION : 0);
 }
 
+/* No bytes at all may lie where a region ends. */
+static void mark(bool *map, const uint8_t *p, uint64_t len)
+{
+	if (len)
+		memset(map + offset_of(p), true, len);
+}
+
 /* Of a queue's parts, [0]: descriptors, [1]: avail, [2]: used. */
 static uint64_t part(const struct vq_config *c, int i, uint64_t *len)
 {
@@ -283,14 +290,14 @@ static uint64_t look_at_chain(const struct vq_config *c, uint16_t head)
 			table = gpa;
 			entries = len / 16;
 			i = 0;
-			memset(w.table + offset_of(at(gpa, len)), true, len);
+			mark(w.table, at(gpa, len), len);
 			w.tables = true;
 			continue;
 		}
 		p = at(gpa, len);
 		if (flags & VRING_DESC_F_WRITE && p) {
 			room += len;
-			memset(w.writable + offset_of(p), true, len);
+			mark(w.writable, p, len);
 			w.strict = w.strict && !on_rings(gpa, len);
 		}
 		if (!(flags & VRING_DESC_F_NEXT))
@@ -309,7 +316,7 @@ static void look_at_queue(int q)
 	uint64_t len, used = part(c, 2, &len);
 	uint16_t n, known;
 
-	memset(w.writable + offset_of(at(used, len)), true, len);
+	mark(w.writable, at(used, len), len);
 	a->taken_to = w.v->vq[q].last_avail;
 	a->npending = 0;
 	if (w.v->vq[q].broken)
