@@ -23,6 +23,7 @@
 	X(HANDSHAKE, "handshake", "the guest has not ACKed our SYN")                          \
 	X(HOST_ERROR, "host-error", "the host's socket failed for a moment, will be retried") \
 	X(HOST_FULL, "host-full", "the host's socket takes no more: its peer reads slowly")   \
+	X(LENT, "lent", "waits for the peer to read what its socket refers to")               \
 	X(RATE, "rate", "held back by --rate-in: no tokens at the moment")                    \
 	X(NO_BUFFERS, "no-buffers", "the guest gives no receive buffers")                     \
 	X(WINDOW_ZERO, "guest-window-zero", "the guest's receive window is closed")           \

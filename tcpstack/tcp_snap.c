@@ -10,6 +10,8 @@ static enum flow_stall stall_tx(const struct tcp_flow *fl)
 		return STALL_HOST_ERROR;
 	if (fl->tx_blocked && fl->tx.bytes)
 		return STALL_HOST_FULL;
+	if (fl->tx.waiting || fl->tx.fin_waits)
+		return STALL_LENT;
 	return STALL_IDLE;
 }
 

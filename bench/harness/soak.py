@@ -46,8 +46,8 @@ STALL_S = 15
 STUCK_S = 45
 
 # What `ctl flows` gives as reasons (tcpstack/snapshot.h); two of them are none.
-STALLS = ("moving", "no-driver", "connecting", "handshake", "host-error", "host-full", "rate",
-          "no-buffers", "guest-window-zero", "retransmitting", "wait-ack", "closing", "time-wait",
+STALLS = ("moving", "no-driver", "connecting", "handshake", "host-error", "host-full", "lent",
+          "rate", "no-buffers", "guest-window-zero", "retransmitting", "wait-ack", "closing", "time-wait",
           "idle")
 NO_REASON = ("moving", "idle")
 

@@ -13,6 +13,7 @@
 
 #include "src/base/base.h"
 #include "tcpstack/limits.h"
+#include "tcpstack/snapshot.h"
 #include "tcpstack/tcp.h"
 #include "tests/stack/rig_tcp.h"
 
@@ -322,6 +323,8 @@ static void a_short_ring_is_not_lent_away(void **state)
 /* The guest's FIN: nothing stays held for a reader that has not asked for the end. */
 static void a_fin_is_not_taken_for_a_byte(void **state)
 {
+	struct flow_cursor at = { .proto = FLOW_TCP };
+	struct flow_snap seen;
 	struct up u;
 
 	(void)state;
@@ -331,13 +334,15 @@ static void a_fin_is_not_taken_for_a_byte(void **state)
 	tick(&u);
 	NEEDS_SPLICE(&u);
 	assert_true(rig_held(u.r) > 0);
+	/* Our FIN waits for the reader, and who asks is told so. */
+	assert_int_equal(stack_snap_flows(rig_stack(u.r), &at, &seen, 1), 1);
+	assert_string_equal(flow_stall_name(seen.stall), "lent");
 	assert_int_equal(count_wrong(&u), 0);
 	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
 	rig_read_eof(u.r, u.fd);
 	up_end(&u);
 }
 
-/* H73: the peer resets with bytes on the way: its queue is gone, all tokens return. */
 /*
  * H71: when both ends have said FIN, the kernel takes the peer's socket out of its
  * tables, though its program has not read all and still can.
@@ -372,6 +377,7 @@ static void a_connection_closed_both_ways_may_still_be_read(void **state)
 	}
 }
 
+/* H73: the peer resets with bytes on the way: its queue is gone, all tokens return. */
 static void a_peer_that_resets_releases_all(void **state)
 {
 	struct up u;
