@@ -250,15 +250,16 @@ all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST) $(MICRO) $(DIST
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
 
+SHELL_TESTS = tests/test_groups.sh tests/test_clocks.sh
 check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, vhost-user, end to end
-	$(Q)BUILD=$(B) tests/run --timeout 600 tests/test_groups.sh $(FAST_TESTS) tests/bench/run \
+	$(Q)BUILD=$(B) tests/run --timeout 600 $(SHELL_TESTS) $(FAST_TESTS) tests/bench/run \
 		tests/packaging/install tests/packaging/fleet tests/vhost/run tests/vhost/engines $(E2E_RUN)
 
 check-long: check	## the same, then guests with every bulk engine, at sizes that take minutes
 	$(Q)CHECK_LONG=1 BUILD=$(B) tests/run --timeout 3600 tests/vhost/run tests/vhost/engines
 
 unit: $(UNIT_BIN)	## run the unit tests
-	$(Q)tests/run tests/test_groups.sh $(UNIT_BIN)
+	$(Q)tests/run $(SHELL_TESTS) $(UNIT_BIN)
 
 stack: $(STACK_BIN)	## run the stack rig: frames in, real sockets out
 	$(Q)tests/run $(STACK_BIN)

@@ -310,15 +310,17 @@ bool writer_gone(struct writer *w, int sink, int wait_ms)
 	uint64_t ns;
 	int err;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	/* Not that of the wall, which may be set while we wait. */
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	ns = (uint64_t)until.tv_nsec + (uint64_t)wait_ms * NS_PER_MS;
 	until.tv_sec += (time_t)(ns / NS_PER_S);
 	until.tv_nsec = (long)(ns % NS_PER_S);
 	do {
-		err = sem_timedwait(&s->gone, &until) ? errno : 0;
+		err = sem_clockwait(&s->gone, CLOCK_MONOTONIC, &until) ? errno : 0;
 	} while (err == EINTR);
 	if (err)
 		return false;
+	BUG_ON(state_of(s) != SINK_GONE);
 	set_state(s, SINK_FREE);
 	return true;
 }
