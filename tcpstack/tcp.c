@@ -177,10 +177,13 @@ void tcp_flow_free(struct tcp *t, struct tcp_flow *fl)
 	counter_set(&t->st->n.tcp_active, t->flows.used);
 }
 
-/* What closes the socket will send a RST: a FIN would tell the host that this was all. */
+/*
+ * What closes the socket will send a RST: a FIN would tell the host that this was all. Also
+ * in TS_CONNECTING: the kernel may be connected, and we have not heard of it yet.
+ */
 static void reset_host(struct tcp *t, struct tcp_flow *fl)
 {
-	if (fl->f.fd < 0 || fl->state == TS_CONNECTING || !tcp_linger_none(t, fl->f.fd))
+	if (fl->f.fd < 0 || !tcp_linger_none(t, fl->f.fd))
 		return;
 	/* Where the option cannot be had; but nothing that is lent may be torn from its reader. */
 	if (bulk_is_lent(&fl->tx))

@@ -3,6 +3,7 @@
 #include "tests/stack/rig_tcp.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "src/base/base.h"
@@ -291,6 +292,31 @@ static void guest_reset_is_reset(void **state)
 	RIG_UNTIL(p.r, is_reset(p.fd));
 	assert_int_equal(COUNT(p.r, tcp_active), 0);
 	pair_end(&p);
+}
+
+/* H39: where the kernel is connected, and the stack has not heard of it, a FIN would be a lie. */
+static void guest_reset_of_an_attempt_is_reset(void **state)
+{
+	(void)state;
+	struct rig_config cfg;
+	struct rig_conn c;
+	struct rig *r;
+	uint16_t port;
+	int lfd = rig_listen(&port), fd;
+	struct pollfd pfd = { .fd = lfd, .events = POLLIN };
+
+	rig_config_defaults(&cfg);
+	r = rig_new(&cfg);
+	rig_conn_init(&c, r, 40000, port);
+	rig_conn_syn(&c);
+	assert_int_equal(poll(&pfd, 1, 5000), 1);
+	rig_conn_segment(&c, RIG_RST, c.snd_nxt, NULL, 0);
+	assert_int_equal(COUNT(r, tcp_active), 0);
+	fd = rig_accept(r, lfd);
+	RIG_UNTIL(r, is_reset(fd));
+	close(fd);
+	close(lfd);
+	rig_free(r);
 }
 
 /* RFC 5961 3.2: a RST that only falls into the window is challenged. */
@@ -641,6 +667,7 @@ int main(void)
 		cmocka_unit_test(host_reset_is_reset),
 		cmocka_unit_test(host_reset_before_the_guest_has_answered),
 		cmocka_unit_test(guest_reset_is_reset),
+		cmocka_unit_test(guest_reset_of_an_attempt_is_reset),
 		cmocka_unit_test(inexact_reset_is_challenged),
 		cmocka_unit_test(syn_in_the_window_is_challenged),
 		cmocka_unit_test(sending_to_a_closed_host_is_reset),
