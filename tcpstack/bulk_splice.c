@@ -198,7 +198,8 @@ static void clean_pipe(struct bulk *b, uint32_t left)
 		if (n <= 0) {
 			close_pipe(s);
 			if (make_pipe(s) < 0)
-				log_error("bulk", "splice: no pipe: %s", strerror(errno));
+				log_limited(LOG_WARN, "bulk", "splice: no pipe for now: %s",
+					    strerror(errno));
 			return;
 		}
 		left -= (uint32_t)n;
