@@ -36,6 +36,7 @@ enum xfer_order { XFER_AT_ONCE, XFER_HOST_LAST, XFER_GUEST_LAST };
  * @got, @put:	by the host, of @up and @down
  * @seg:	payload of the guest's segments
  * @greed:	bytes that the host reads in a round, 0 = in most rounds none
+ * @small_since:	with a small receive buffer: when something last came, of real time; else 0
  * @begins:	the round in which it opens
  * @asked:	the SYN, or the host's connect, has left
  * @open:	the guest has done its part of the handshake
@@ -47,7 +48,7 @@ struct xfer_flow {
 	struct rig_conn *c;
 	uint64_t up, down;
 	int fd, lfd;
-	uint64_t got, put;
+	uint64_t got, put, small_since;
 	enum xfer_order order;
 	uint32_t seg, greed, begins;
 	bool inbound;
