@@ -93,8 +93,12 @@ static void on_connect(void *ctx, uint32_t events)
 	int ret;
 
 	(void)events;
-	if (conn < 0)
-		return; /* it thought better of it */
+	if (conn < 0) {
+		/* It thought better of it; or it waits until there are descriptors again. */
+		if (errno != EAGAIN && errno != ECONNABORTED)
+			io_loop_rest(s->loop, s->listener);
+		return;
+	}
 	/* The one before may have gone just now, and the news of it still be waiting. */
 	if (s->session)
 		on_message(s, 0);

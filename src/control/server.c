@@ -381,8 +381,12 @@ static void on_connect(void *ctx, uint32_t events)
 	uint32_t slot = 0;
 
 	(void)events;
-	if (fd < 0)
-		return; /* it thought better of it */
+	if (fd < 0) {
+		/* It thought better of it; or it waits until there are descriptors again. */
+		if (errno != EAGAIN && errno != ECONNABORTED)
+			io_loop_rest(c->cfg.loop, c->listener);
+		return;
+	}
 	while (slot < CTL_CLIENTS_MAX && c->clients[slot])
 		slot++;
 	cl = slot < CTL_CLIENTS_MAX ? calloc(1, sizeof(*cl)) : NULL;

@@ -6,7 +6,9 @@
  * generation of that table entry. A handler may remove a source whose event is
  * already in the current batch; the generation then differs and the event is
  * passed over (H53). Stopping writes an eventfd, so it works from any thread and
- * at any time, also before the loop has begun.
+ * at any time, also before the loop has begun. A source that is ready and cannot be
+ * served for now, as a listener for whose client there is no descriptor, rests: epoll
+ * would tell of it without end.
  */
 #include "src/vmm/io_loop.h"
 
@@ -17,12 +19,17 @@
 #include <unistd.h>
 
 #include "src/base/base.h"
+#include "src/base/clock.h"
 
 #define BATCH 16
 
+/* How long a source rests. */
+#define REST_MS 100
+
 struct io_source {
 	int fd; /* -1 = free */
-	uint32_t gen;
+	uint32_t gen, events;
+	uint64_t rests_until; /* 0 = it does not */
 	io_fn fn;
 	void *ctx;
 };
@@ -30,6 +37,7 @@ struct io_source {
 struct io_loop {
 	int ep;
 	int stop_fd;
+	bool some_rest;
 	struct io_source src[IO_LOOP_SOURCES];
 };
 
@@ -111,6 +119,8 @@ int io_loop_add(struct io_loop *l, int fd, uint32_t events, io_fn fn, void *ctx)
 	if (epoll_ctl(l->ep, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return -errno;
 	s->fd = fd;
+	s->events = events;
+	s->rests_until = 0;
 	s->fn = fn;
 	s->ctx = ctx;
 	return 0;
@@ -129,7 +139,52 @@ int io_loop_mod(struct io_loop *l, int fd, uint32_t events)
 	if (!s)
 		return -ENOENT;
 	ev.data.u64 = token(l, s);
-	return epoll_ctl(l->ep, EPOLL_CTL_MOD, fd, &ev) < 0 ? -errno : 0;
+	if (epoll_ctl(l->ep, EPOLL_CTL_MOD, fd, &ev) < 0)
+		return -errno;
+	s->events = events;
+	s->rests_until = 0;
+	return 0;
+}
+
+/**
+ * io_loop_rest() - hear nothing of @fd for a moment, then as before
+ *
+ * For what cannot be served now and stays ready, as when accept(2) finds no descriptor.
+ * In a handler. Return: 0, -ENOENT, or -errno
+ */
+int io_loop_rest(struct io_loop *l, int fd)
+{
+	struct io_source *s = fd < 0 ? NULL : find(l, fd);
+	uint32_t events;
+	int err;
+
+	if (!s)
+		return -ENOENT;
+	events = s->events;
+	err = io_loop_mod(l, fd, 0);
+	if (err)
+		return err;
+	s->events = events;
+	s->rests_until = clock_now_ns() + REST_MS * NS_PER_MS;
+	l->some_rest = true;
+	return 0;
+}
+
+/* Who has rested is watched again. Return: how long to wait, as epoll_wait(2) has it */
+static int end_rests(struct io_loop *l)
+{
+	int wait_ms = -1;
+
+	for (unsigned i = 0; l->some_rest && i < IO_LOOP_SOURCES; i++) {
+		struct io_source *s = &l->src[i];
+
+		if (s->fd < 0 || !s->rests_until)
+			continue;
+		if (clock_now_ns() < s->rests_until || io_loop_mod(l, s->fd, s->events) < 0)
+			wait_ms = REST_MS;
+	}
+	l->some_rest = wait_ms >= 0;
+	return wait_ms;
 }
 
 /**
@@ -167,7 +222,7 @@ int io_loop_run(struct io_loop *l)
 	for (;;) {
 		struct epoll_event ev[BATCH];
 		bool stop = false;
-		int n = epoll_wait(l->ep, ev, BATCH, -1);
+		int n = epoll_wait(l->ep, ev, BATCH, end_rests(l));
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -27,6 +27,7 @@ int io_loop_new(struct io_loop **out);
 void io_loop_free(struct io_loop *l);
 int io_loop_add(struct io_loop *l, int fd, uint32_t events, io_fn fn, void *ctx);
 int io_loop_mod(struct io_loop *l, int fd, uint32_t events);
+int io_loop_rest(struct io_loop *l, int fd);
 void io_loop_del(struct io_loop *l, int fd);
 int io_loop_run(struct io_loop *l);
 void io_loop_stop(struct io_loop *l);

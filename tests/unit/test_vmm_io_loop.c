@@ -69,6 +69,31 @@ static void a_stale_event_is_passed_over(void **state)
 	close(p.fd[1]);
 }
 
+static void rest_twice(void *ctx, uint32_t events)
+{
+	struct pair *p = ctx;
+
+	assert_int_equal(events, EPOLLIN);
+	assert_int_equal(io_loop_rest(p->loop, p->fd[0]), 0);
+	if (++p->calls == 2)
+		io_loop_stop(p->loop);
+}
+
+/* Nothing else wakes the loop, so without an end to its rest this would hang. */
+static void who_rests_is_heard_again(void **state)
+{
+	struct pair p = { .fd = { eventfd(1, EFD_CLOEXEC), -1 } };
+
+	(void)state;
+	assert_int_equal(io_loop_new(&p.loop), 0);
+	assert_int_equal(io_loop_rest(p.loop, p.fd[0]), -ENOENT);
+	assert_int_equal(io_loop_add(p.loop, p.fd[0], EPOLLIN, rest_twice, &p), 0);
+	assert_int_equal(io_loop_run(p.loop), 0);
+	assert_int_equal(p.calls, 2);
+	io_loop_free(p.loop);
+	close(p.fd[0]);
+}
+
 static void *stop_it(void *arg)
 {
 	io_loop_stop(arg);
@@ -213,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stale_event_is_passed_over),
+		cmocka_unit_test(who_rests_is_heard_again),
 		cmocka_unit_test(stop_comes_from_any_thread_and_any_time),
 		cmocka_unit_test(the_table_is_bounded_and_keyed_by_descriptor),
 		cmocka_unit_test(pipes_and_sockets_do_not_block_us),

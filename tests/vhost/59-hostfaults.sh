@@ -102,7 +102,8 @@ guest_begin() {
 	GPID=$(cat "$W/guest-pid")
 }
 
-# in_guest COMMAND...: in its network.
+# in_guest COMMAND...: in its network. What runs beside us is started without: a kill has
+# to meet it, not a shell around it.
 in_guest() {
 	nsenter -t "$GPID" -n "$@"
 }
@@ -162,11 +163,16 @@ refused() {
 	test $? != 0 && grep -q -i refused "$W/refused"
 }
 
+flows_are() {
+	test "$(ctl flows tcp | grep -c ^tcp)" = "$1"
+}
+
 back_end --control "$C" --max-conns 16
 guest_begin bound
-in_guest "$LOAD" idle $TO --count 15 --seconds 120 >/dev/null 2>&1 &
+nsenter -t "$GPID" -n "$LOAD" idle $TO --count 15 --seconds 120 >/dev/null 2>&1 &
 idle=$!
 pids="$pids $idle"
+soon flows_are 16
 check beyond-max-conns-is-refused "$(cat "$W/refused")" soon refused
 check beyond-max-conns-is-counted "$(drops flow_limit)" has_dropped flow_limit 1
 check beyond-max-conns-others-go-on "" goes_on bound
@@ -197,7 +203,7 @@ files_bound() {
 back_end --control "$C" --dns "127.0.0.1:$DNS" --dns-cache off
 guest_begin files
 nofile=$(prlimit --pid "$SL" --nofile --output SOFT --noheadings | tr -d ' ')
-in_guest "$LOAD" serve --listen 0.0.0.0:8080 --port-file "$W/inside" >/dev/null 2>&1 &
+nsenter -t "$GPID" -n "$LOAD" serve --listen 0.0.0.0:8080 --port-file "$W/inside" >/dev/null 2>&1 &
 pids="$pids $!"
 soon test -s "$W/inside"
 FWD=$(ctl --json forward add 0:8080 | sed 's/.*"port": *\([0-9]*\).*/\1/')
@@ -208,19 +214,34 @@ else
 	# Numbers below the highest may be free yet: they are taken first.
 	idle=
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
-		in_guest "$LOAD" idle $TO --count 1 --seconds 120 >/dev/null 2>&1 &
+		nsenter -t "$GPID" -n "$LOAD" idle $TO --count 1 --seconds 120 >>"$W/idle" 2>&1 &
 		idle="$idle $!"
 	done
 	pids="$pids $idle"
+	soon grep -q refused "$W/idle"
 	check no-descriptor-is-refused "$(cat "$W/refused")" soon refused
 	"$LOAD" rr --to "127.0.0.1:$FWD" --count 3 --size 100 --timeout 60 >"$W/waits" 2>&1 &
 	waits=$!
 	check no-descriptor-for-a-query "" not dig_now 1
+	# A client of the control socket that waits is no reason to work.
+	ctl status >"$W/late" 2>&1 &
+	late=$!
+	sleep 0.5
+	cat "/proc/$SL/schedstat" >"$W/a"
+	sleep 1
+	cat "/proc/$SL/schedstat" >"$W/b"
+	busy_ms=$(paste -d ' ' "$W/a" "$W/b" | awk '{printf "%d", ($4 - $1) / 1000000}')
+	check no-descriptor-is-awaited-at-rest "main ran $busy_ms ms of a second" \
+		test "$busy_ms" -lt 200
 	check no-descriptors-others-go-on "" goes_on files
 	prlimit --pid "$SL" --nofile="$nofile:"
 	check no-descriptor-is-counted "$(drops socket_error)" soon has_dropped socket_error 1
 	wait $waits
 	status=$?
+	wait $late
+	status=$?
+	check a-control-client-waits-for-descriptors "status $status; $(cat "$W/late")" \
+		test $status = 0
 	check a-forward-waits-for-descriptors "status $status; $(cat "$W/waits")" test $status = 0
 	check descriptors-again-for-flows "" \
 		soon in_guest "$LOAD" bulk $TO --dir down --size 1m --flows 32
