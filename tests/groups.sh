@@ -14,12 +14,18 @@
 # machine died) or 75 (a guest that said nothing), and only if no test of it had
 # failed. Each such run leaves a line RETRY that says what happened and what had passed.
 #
+# A group that failed in any other way is run AGAIN times more where that is set
+# (tests/again.sh).
+#
 # What stands in label comes before the name of each test and group.
 # shellcheck disable=SC2034 # for whoever sources this
 retries=0 label=
 
-groups_out=$(mktemp)
-trap 'rm -f "$groups_out"' EXIT
+groups_out=$(mktemp) groups_again=$(mktemp)
+trap 'rm -f "$groups_out" "$groups_again"' EXIT
+
+# shellcheck source=tests/again.sh
+. "$(dirname "${BASH_SOURCE[0]}")/again.sh"
 
 # groups_in DIR [GROUP...]: sets groups to the files of those, or of all: 10-traffic, 20 ...
 groups_in() {
@@ -66,6 +72,14 @@ run_groups() {
 			echo "RETRY $name status $status: $(last_words)($(count PASS) had passed:" \
 				"$(sed -n 's/^PASS //p' "$groups_out" | paste -s -d ' '))"
 		done
+		if [ $((status + $(count FAIL))) -gt 0 ] && [ "${AGAIN:-0}" -gt 0 ] &&
+			! once_is_enough "$status" "$groups_out" &&
+			passes_again "$groups_again" run_group "$group"; then
+			echo "UNSTEADY $name: failed, then passed $AGAIN of $AGAIN: status $status," \
+				"$(first_failure "$groups_out")"
+			status=0
+			cp "$groups_again" "$groups_out"
+		fi
 		grep -E '^(PASS|FAIL|SKIP) ' "$groups_out" | sed "s,^\(....\) ,\1 $label," || true
 		passed=$((passed + $(count PASS)))
 		failed=$((failed + $(count FAIL)))

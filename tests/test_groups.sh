@@ -93,6 +93,35 @@ tried 1 && exit 1
 echo PASS one
 END
 
+group 60-fails-once <<'END'
+tried 1 && { echo FAIL one busy; exit 0; }
+echo PASS one
+END
+group 61-fails-twice <<'END'
+tried 2 && { echo FAIL one busy; exit 0; }
+echo PASS one
+END
+group 62-wrong-byte-once <<'END'
+tried 1 && { echo FAIL one wrong byte at 7; exit 0; }
+echo PASS one
+END
+group 63-aborts-once <<'END'
+tried 1 && kill -ABRT $$
+echo PASS one
+END
+# A runner of programs has the same words for the same things.
+programs() {
+	local p list=()
+	for p; do
+		p=$(echo "$DIR/$p"-*.sh)
+		[ -x "$p" ] || sed -i '1i #!/bin/sh' "$p"
+		chmod +x "$p"
+		list+=("$p")
+	done
+	status=0
+	out=$(tests/run "${list[@]}" 2>&1) || status=$?
+}
+
 try 0 10
 t counts-lines 0 "PASS one" "SKIP two no such device" "1 passed, 0 failed, 1 skipped"
 try 0 20
@@ -121,3 +150,28 @@ t silent-guest-is-tried-again 0 "RETRY 53-.* status 75: a guest that said nothin
 	"1 passed, 0 failed, 0 skipped"
 try 1 54
 t wrong-status-is-never-tried-again 1 "FAIL 54-.* status 1.*" "0 passed, 1 failed, 0 skipped"
+
+rm -f "$DIR"/*.tries
+try 0 60
+t without-again-one-failure-fails 1 "FAIL one busy" "0 passed, 1 failed, 0 skipped"
+rm -f "$DIR"/*.tries
+export AGAIN=3
+try 0 60 10
+t one-failure-of-four-is-unsteady 0 "UNSTEADY 60-.* then passed 3 of 3: status 0, FAIL one busy" \
+	"2 passed, 0 failed, 1 skipped"
+try 0 61
+t two-failures-of-four-fail 1 "FAIL one busy" "0 passed, 1 failed, 0 skipped"
+try 0 62
+t wrong-byte-is-never-tried-again 1 "FAIL one wrong byte at 7" "0 passed, 1 failed, 0 skipped"
+try 0 63
+t signal-is-never-tried-again 1 "FAIL 63-.* status 134.*" "0 passed, 1 failed, 0 skipped"
+rm -f "$DIR"/*.tries
+programs 60 10
+t program-is-unsteady-too 0 "UNSTEADY .*/60-.* then passed 3 of 3: status 0, FAIL one busy" \
+	"2 passed, 0 failed, 1 skipped"
+programs 61
+t program-that-fails-twice-fails 1 "0 passed, 1 failed, 0 skipped"
+programs 62
+t program-with-a-wrong-byte-fails 1 "0 passed, 1 failed, 0 skipped"
+programs 63
+t program-that-aborts-fails 1 "FAIL .*/63-.* status 134" "0 passed, 1 failed, 0 skipped"
