@@ -85,6 +85,12 @@ static void serve(int listener, const struct pump_options *o, int result)
 	for (uint32_t i = 0; conns && i < o->flows; i++) {
 		conns[i].fd = accept(listener, NULL, NULL);
 		conns[i].o = o;
+		if (o->rate && !o->up) {
+			uint64_t rate = o->rate / o->flows;
+
+			(void)setsockopt(conns[i].fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate,
+					 sizeof(rate));
+		}
 		pthread_create(&conns[i].thread, NULL, o->up ? sink : source, &conns[i]);
 	}
 	for (uint32_t i = 0; conns && i < o->flows; i++) {

@@ -31,6 +31,7 @@ static const char usage[] =
 	"  --queue-size N     entries of each queue (256)\n"
 	"  --rx-buf BYTES     one receive buffer (4096)\n"
 	"  --sndbuf, --rcvbuf BYTES  of the host's end (the kernel's)\n"
+	"  --rate MBIT        at most this much payload a second (10^6 bits; no limit)\n"
 	"  --host A.B.C.D     listen at this address of ours, and not on loopback\n"
 	"  --without-offload  no checksum, TSO or EVENT_IDX from us\n"
 	"  --verify           compare every byte\n";
@@ -61,6 +62,7 @@ static void parse(struct pump_options *o, int argc, char **argv)
 		{ "rx-buf", 1, NULL, 'r' },
 		{ "sndbuf", 1, NULL, 'S' },
 		{ "rcvbuf", 1, NULL, 'R' },
+		{ "rate", 1, NULL, 'a' },
 		{ "host", 1, NULL, 'h' },
 		{ "without-offload", 0, NULL, 'w' },
 		{ "verify", 0, NULL, 'v' },
@@ -94,6 +96,8 @@ static void parse(struct pump_options *o, int argc, char **argv)
 			o->sndbuf = (uint32_t)n;
 		else if (c == 'R')
 			o->rcvbuf = (uint32_t)n;
+		else if (c == 'a')
+			o->rate = (uint64_t)n * 1000000 / 8;
 		else if (c == 'h')
 			o->host = ntohl(inet_addr(optarg));
 		else if (c == 'w')

@@ -36,6 +36,7 @@ struct pump_options {
 	double seconds;
 	pid_t pid; /* the back-end, 0 = not metered */
 	uint32_t sndbuf, rcvbuf;
+	uint64_t rate; /* payload bytes a second over all flows, 0 = as many as go */
 	uint32_t host; /* where the host's end listens, host order; 0 = 127.0.0.1 */
 };
 

@@ -32,6 +32,7 @@
 #define OUR_WSCALE  7
 #define OUR_WINDOW  32768 /* << 7: 4 MiB, as Linux's tcp_rmem allows */
 #define BATCH	    64
+#define PACE_BURST  (512 * 1024)
 #define FIRST_PORT  20000
 #define HEADERS	    (FRONT_NET_HDR_LEN + 14 + 20 + 20)
 #define SYN_OPTIONS 8
@@ -65,6 +66,8 @@ struct pump_tcp {
 	uint32_t next_flow; /* round robin */
 	uint64_t now;
 	uint64_t bad;
+	uint64_t start; /* of the paced sending */
+	uint64_t paced; /* payload bytes sent since then */
 	bool finishing; /* nothing new is sent, only what was lost */
 	struct pump_counts n;
 	struct flow flows[FLOWS_MAX];
@@ -378,7 +381,17 @@ static int receive(struct pump_tcp *t)
 	return got < 0 ? -EPROTO : frames;
 }
 
-/* Send what the windows allow, at most a batch over all flows in turn. */
+/* Payload that the rate allows by now; a pause saves up at most PACE_BURST of it. */
+static bool pace_allows(struct pump_tcp *t)
+{
+	uint64_t due = (t->now - t->start) / 1000 * t->o->rate / 1000000;
+
+	if (due > t->paced + PACE_BURST)
+		t->paced = due - PACE_BURST;
+	return t->paced < due;
+}
+
+/* Send what the windows and the rate allow, at most a batch over all flows in turn. */
 static int transmit(struct pump_tcp *t)
 {
 	int sent = 0, idle = 0;
@@ -389,7 +402,8 @@ static int transmit(struct pump_tcp *t)
 		uint32_t len = t->o->segment;
 
 		t->next_flow = (t->next_flow + 1) % t->o->flows;
-		if (fl->state != ESTABLISHED || flight >= fl->wnd) {
+		if (fl->state != ESTABLISHED || flight >= fl->wnd ||
+		    (t->o->rate && !t->finishing && !pace_allows(t))) {
 			idle++;
 			continue;
 		}
@@ -406,6 +420,7 @@ static int transmit(struct pump_tcp *t)
 		if (flight == 0)
 			fl->progress_ns = t->now;
 		fl->nxt += len;
+		t->paced += len;
 		if ((int32_t)(fl->nxt - fl->max) > 0)
 			fl->max = fl->nxt;
 		sent++;
@@ -475,7 +490,7 @@ static int turn(struct pump_tcp *t, bool send)
 	front_vq_publish(&t->f->vq[FRONT_TX]);
 	if (got == 0 && sent == 0) {
 		check_stalls(t);
-		wait_for_device(t, 50);
+		wait_for_device(t, t->o->rate ? 1 : 50);
 	}
 	return 0;
 }
@@ -569,6 +584,8 @@ int pump_tcp_run(struct pump_tcp *t, double seconds, struct pump_counts *counts)
 	int ret = 0;
 
 	t->n = (struct pump_counts){ 0 };
+	t->start = clock_now_ns();
+	t->paced = 0;
 	while (ret == 0 && clock_now_ns() < end)
 		ret = turn(t, t->o->up);
 	t->n.kicks = t->f->vq[0].kicks + t->f->vq[1].kicks - kicks;
