@@ -5,6 +5,8 @@
 set -u
 
 cd "$(dirname "$0")/.." || exit
+# Not that of .ci/run, which calls us: each test here says how it is.
+unset AGAIN
 export DIR
 DIR=$(mktemp -d)
 trap 'rm -rf "$DIR"' EXIT
