@@ -54,7 +54,7 @@ enum request {
 #define MSG_NEED_REPLY (1U << 3)
 
 /* How long a back-end may take to answer. */
-#define REPLY_TIMEOUT_MS 5000
+#define REPLY_TIMEOUT_MS 60000
 
 struct message {
 	uint32_t request, flags, size;

@@ -309,7 +309,7 @@ static void guest_reset_of_an_attempt_is_reset(void **state)
 	r = rig_new(&cfg);
 	rig_conn_init(&c, r, 40000, port);
 	rig_conn_syn(&c);
-	assert_int_equal(poll(&pfd, 1, 5000), 1);
+	assert_int_equal(poll(&pfd, 1, RIG_PATIENCE_MS), 1);
 	rig_conn_segment(&c, RIG_RST, c.snd_nxt, NULL, 0);
 	assert_int_equal(COUNT(r, tcp_active), 0);
 	fd = rig_accept(r, lfd);

@@ -15,7 +15,7 @@
 #include "src/vmm/io_loop.h"
 #include "tests/unit/pcapngcheck.h"
 
-#define PATIENCE 10000 /* milliseconds */
+#define PATIENCE 100000 /* milliseconds */
 
 static struct sight sight;
 static struct ctlrig rig;

@@ -45,7 +45,7 @@ static struct host h;
 
 static int setup(void **state)
 {
-	struct timeval limit = { .tv_sec = 20 };
+	struct timeval limit = { .tv_sec = 100 };
 	sigset_t set;
 	int pair[2];
 
@@ -236,7 +236,7 @@ static void input_that_nobody_reads_does_not_block(void **state)
 	uint32_t sent = 0;
 
 	(void)state;
-	host_exec_shell("exec 0<&-; sleep 30");
+	host_exec_shell("exec 0<&-; sleep 300");
 	/* The credit comes back although the command has closed its input. */
 	while (sent < 4 * STDIN_CREDIT) {
 		while (h.credit < sizeof(data))

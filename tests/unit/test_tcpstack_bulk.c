@@ -355,10 +355,10 @@ static void on_alarm(int sig)
 	(void)sig; /* it ends a sleep that would have no end */
 }
 
-/* Does a worker that sleeps wake up by itself? In real time, of which it gets five seconds. */
+/* Does a worker that sleeps wake up by itself? In real time, of which it gets a minute. */
 static bool wakes_up(void)
 {
-	const struct itimerval soon = { .it_value.tv_sec = 5 }, off = { 0 };
+	const struct itimerval soon = { .it_value.tv_sec = 60 }, off = { 0 };
 	const struct sigaction act = { .sa_handler = on_alarm };
 	struct itimerval left;
 

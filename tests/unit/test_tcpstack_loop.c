@@ -198,7 +198,7 @@ static void a_wait_ends_at_the_next_timer(void **state)
 		timer_wheel_run(loop_timers(lp), loop_now(lp));
 	}
 	assert_true(clock_now_ns() - begin >= 20 * NS_PER_MS);
-	assert_true(clock_now_ns() - begin < 10 * NS_PER_S);
+	assert_true(clock_now_ns() - begin < 60 * NS_PER_S);
 	/* Asleep until the timer or a level below it: no spinning. */
 	assert_true(loop_syscalls(lp) <= 4);
 	loop_free(lp);

@@ -22,7 +22,7 @@
 #define VG_QSIZE      64
 #define VG_BUF	      2048
 #define VG_HDR	      12
-#define VG_TIMEOUT_MS 10000
+#define VG_TIMEOUT_MS 100000
 
 /**
  * struct vguest - a driver

@@ -12,7 +12,7 @@
 
 #include "tests/vhost/rig.h"
 
-#define REPLY_MS 5000
+#define REPLY_MS 60000
 
 /* Most descriptors that a test sends at once. */
 #define FDS_MAX 32

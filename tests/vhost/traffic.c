@@ -10,7 +10,7 @@
 #include "tests/unit/vguest.h"
 #include "tests/vhost/rig.h"
 
-#define ANSWER_MS 5000
+#define ANSWER_MS 60000
 
 /**
  * tr_open() - a running device, with its receive queue full of buffers
