@@ -13,9 +13,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/types.h>
 
+#include "src/base/alloc_wrap.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Of this thread's input: what it may ask for and has; and the most of all inputs. */
@@ -80,61 +79,20 @@ static void judge(uint64_t size)
 		  (unsigned long long)now.sum);
 }
 
-/* Names fixed by the linker's --wrap: __real_X is X, and X becomes __wrap_X. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void __real_free(void *p);
-int __real_posix_memalign(void **p, size_t align, size_t size);
-void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void __wrap_free(void *p);
-int __wrap_posix_memalign(void **p, size_t align, size_t size);
-void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
-
-void *__wrap_malloc(size_t size)
+static inline void alloc_seen(uint64_t size)
 {
 	here.allocs++;
 	judge(size);
-	return __real_malloc(size);
 }
 
-void *__wrap_calloc(size_t n, size_t size)
+static inline void free_seen(void)
 {
-	uint64_t bytes;
-
-	here.allocs++;
-	judge(__builtin_mul_overflow(n, size, &bytes) ? UINT64_MAX / 2 : bytes);
-	return __real_calloc(n, size);
+	here.frees++;
 }
 
-void *__wrap_realloc(void *p, size_t size)
-{
-	here.allocs++;
-	judge(size);
-	return __real_realloc(p, size);
-}
-
-void __wrap_free(void *p)
-{
-	if (p)
-		here.frees++;
-	__real_free(p);
-}
-
-int __wrap_posix_memalign(void **p, size_t align, size_t size)
-{
-	here.allocs++;
-	judge(size);
-	return __real_posix_memalign(p, align, size);
-}
-
-void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+static inline void map_seen(size_t len, int fd)
 {
 	here.maps++;
 	if (fd < 0) /* a file's pages are the file's */
 		judge(len);
-	return __real_mmap(addr, len, prot, flags, fd, off);
 }
