@@ -205,7 +205,8 @@ static void advance(struct rig_conn *c)
 static void got_payload(struct rig_conn *c, const struct rig_pkt *p)
 {
 	uint32_t end = p->seq + p->payload_len;
-	uint64_t at = c->rx_bytes + (uint64_t)(int64_t)(int32_t)(p->seq - c->rcv_nxt);
+	/* A FIN takes a number of its own and is no byte. */
+	uint64_t at = c->rx_bytes + (uint64_t)(int64_t)(int32_t)(p->seq - (c->rcv_nxt - c->fin));
 
 	c->frames++;
 	c->gso_frames += p->off.gso != GSO_NONE;
