@@ -70,15 +70,20 @@ static void tell(void)
 }
 
 /**
- * fuzz_begin() - for LLVMFuzzerInitialize(): no log lines but with FUZZ_LOG=1 in the
- * environment, and the work told at the end; with FUZZ_ALLOC=1 also what was allocated
+ * LLVMFuzzerInitialize() - once: no log lines but with FUZZ_LOG=1 in the environment, and
+ * the work told at the end; with FUZZ_ALLOC=1 also what was allocated
  */
-void fuzz_begin(void)
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+	(void)argc;
+	(void)argv;
 	if (!getenv("FUZZ_LOG"))
 		log_set_fd(-1);
 	json_set_alloc_funcs(malloc, free); /* ours, which count */
 	atexit(tell);
+	if (fuzz_target.setup)
+		fuzz_target.setup();
+	return 0;
 }
 
 /**

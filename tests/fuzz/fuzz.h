@@ -2,11 +2,11 @@
 /*
  * What a fuzz target and those that drive it know of each other.
  *
- * A target is tests/fuzz/fuzz_NAME.c: it defines fuzz_target, what is set up once
- * (LLVMFuzzerInitialize(), libFuzzer's name) and fuzz_one(). Its seeds are the files in
- * tests/fuzz/corpus/NAME, written by tests/fuzz/mkseeds or found by fuzzing, and what it
- * is linked with is one line of the Makefile, fuzz_NAME. `make check` replays the seeds,
- * and what some thousand mutations make of them, with any compiler (replay.c);
+ * A target is tests/fuzz/fuzz_NAME.c: it defines fuzz_target and fuzz_one(). Its seeds
+ * are the files in tests/fuzz/corpus/NAME, written by tests/fuzz/mkseeds or found by
+ * fuzzing, and what it is linked with is one line of the Makefile, fuzz_NAME. What
+ * several of them need is net.h (the whole stack) and ring.h (a virtio driver). `make check`
+ * replays the seeds, and what some thousand mutations make of them, with any compiler (replay.c);
  * `make fuzz` is libFuzzer's.
  *
  * A target that does nothing passes for ever (H83). So each counts its work in
@@ -34,12 +34,14 @@
  *		and FUZZ_ALLOC_ONE more for each byte of the input
  * @alloc_all:	bytes that all calls for one input may ask for together
  * @alloc_per_byte:	... and so many more for each byte of the input
+ * @setup:	what is made once, before the first input; NULL = nothing
  */
 struct fuzz_target {
 	const char *name, *done, *refused;
 	uint64_t floor;
 	uint32_t mutations;
 	uint64_t alloc_one, alloc_all, alloc_per_byte;
+	void (*setup)(void);
 };
 
 /* A text, its copy with escapes, and an array that has just been doubled. */
@@ -53,7 +55,6 @@ extern const struct fuzz_target fuzz_target;
 extern struct fuzz_work fuzz_work;
 
 /* fuzz_NAME.c */
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 void fuzz_one(const uint8_t *data, size_t len);
 
 /* alloc.c */
@@ -61,9 +62,9 @@ void fuzz_alloc_begin(size_t len);
 void fuzz_alloc_end(void);
 void fuzz_alloc_tell(void);
 
-/* common.c */
+/* common.c; the first two names are libFuzzer's */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-void fuzz_begin(void);
 void fuzz_own_network(void);
 NORETURN void fuzz_skip(const char *why);
 NORETURN void fuzz_fail(const char *file, int line, const char *fmt, ...) PRINTF(3, 4);

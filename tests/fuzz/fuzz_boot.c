@@ -34,6 +34,8 @@
 #define PVH_MEMMAP_COUNT 48
 #define PVH_MEMMAP_ENTRY 24
 
+static void setup(void);
+
 const struct fuzz_target fuzz_target = {
 	.name = "boot",
 	.done = "kernels loaded",
@@ -41,6 +43,7 @@ const struct fuzz_target fuzz_target = {
 	.floor = 5,
 	.alloc_one = 65536 + 1,
 	.alloc_all = 2 * 65536,
+	.setup = setup,
 };
 
 static uint8_t *ram;
@@ -139,20 +142,16 @@ static void check_loaded(const struct gmem *mem, const struct boot_entry *e)
 }
 
 /* Memory between pages that end whoever touches them; two files of no length. */
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void setup(void)
 {
 	uint8_t *map = mmap(NULL, MEMORY_MAX + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			    0);
 
-	(void)argc;
-	(void)argv;
-	fuzz_begin();
 	FUZZ_CHECK(map != MAP_FAILED, "%s", strerror(errno));
 	ram = map + PAGE;
 	kernel_fd = memfd_create("kernel", MFD_CLOEXEC);
 	initrd_fd = memfd_create("initrd", MFD_CLOEXEC);
 	FUZZ_CHECK(kernel_fd >= 0 && initrd_fd >= 0, "%s", strerror(errno));
-	return 0;
 }
 
 void fuzz_one(const uint8_t *data, size_t len)

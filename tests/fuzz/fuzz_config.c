@@ -141,14 +141,6 @@ static int make_file(const char *text, char *name, size_t len)
 	return fd;
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	fuzz_begin();
-	return 0;
-}
-
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	char name[64], why[WHY_LEN], option[] = "--config";

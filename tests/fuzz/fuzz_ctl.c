@@ -24,6 +24,8 @@
 /* Turns of the loop without progress after which we call it stuck. */
 #define TURNS_MAX 10000
 
+static void setup(void);
+
 const struct fuzz_target fuzz_target = {
 	.name = "ctl",
 	.done = "requests served",
@@ -33,6 +35,7 @@ const struct fuzz_target fuzz_target = {
 	.alloc_one = 1 << 20,
 	.alloc_all = 4 << 20,
 	.alloc_per_byte = 65536, /* a short request may have a long answer */
+	.setup = setup,
 };
 
 /* --- a worker without a thread -------------------------------------------------- */
@@ -256,16 +259,12 @@ static uint64_t requests(const uint8_t *data, size_t len)
 	return n;
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void setup(void)
 {
-	(void)argc;
-	(void)argv;
-	fuzz_begin();
 	fuzz_own_network(); /* forwards listen */
 	FUZZ_CHECK(mkdtemp(dir), "%s", strerror(errno));
 	snprintf(path, sizeof(path), "%s/s", dir);
 	FUZZ_CHECK(io_loop_new(&loop) == 0, "no loop");
-	return 0;
 }
 
 void fuzz_one(const uint8_t *data, size_t len)
@@ -288,7 +287,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	end(c);
 }
 
-/* What was made in LLVMFuzzerInitialize(). */
+/* What was made in setup(). */
 __attribute__((destructor)) static void leave(void)
 {
 	io_loop_free(loop);

@@ -28,13 +28,12 @@ const struct fuzz_target fuzz_target = {
 	.alloc_one = 256 << 10,
 	.alloc_all = 1 << 20,
 	.alloc_per_byte = 2048,
+	.setup = net_setup,
 };
 
 enum what { V4, V6 };
 
 static const struct ipaddr all_servers = { { 0xff, 2, [13] = 1, [15] = 2 } };
-static const struct ipaddr guest_link = { { 0xfe, 0x80, [8] = 0x50, 0x54, 0, 0xff, 0xfe, 0x12, 0x34,
-					    0x56 } };
 
 /* An answer to @q of at least V4_FIXED bytes (RFC 2131, 2132). */
 static void check_v4(const struct rig *r, const uint8_t *a, uint32_t len, const uint8_t *q)
@@ -92,9 +91,8 @@ static uint32_t build(struct rig *r, const struct net_record *rec, uint8_t *fram
 				   unicast ? cfg->gateway4 : UINT32_MAX, PROTO_UDP, UDP_HLEN + len);
 		memset(frame, unicast ? cfg->our_mac[0] : 0xff, unicast ? 1 : 6);
 	} else {
-		at = rig_build_ip6(r, frame, &guest_link, &all_servers, PROTO_UDP, UDP_HLEN + len);
-		put_be16(frame, 0x3333);
-		memcpy(frame + 2, all_servers.b + 12, 4);
+		at = net_build_ip6(r, frame, &net_guest_link, &all_servers, PROTO_UDP,
+				   UDP_HLEN + len);
 	}
 	put_be16(frame + at, rec->what == V4 ? 68 : 546);
 	put_be16(frame + at + 2, rec->what == V4 ? 67 : 547);
@@ -128,22 +126,13 @@ static void one(struct rig *r, const struct net_record *rec)
 	fuzz_work.refused += !answers;
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	net_setup();
-	return 0;
-}
-
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	struct net_record rec;
 	struct rig_config cfg;
 	struct rig *r;
 
-	net_config(&cfg);
-	cfg.stack.no_peek_offset = true; /* no trial connection for each input */
+	net_config_services(&cfg);
 	snprintf(cfg.stack.hostname, sizeof(cfg.stack.hostname), "guest");
 	r = net_begin(&cfg, len);
 	while (net_next(&data, &len, 1U << V4 | 1U << V6, &rec))

@@ -23,12 +23,13 @@
 
 #include "src/base/base.h"
 #include "tcpstack/dns_msg.h"
-#include "tests/fuzz/net.h"
+#include "tests/fuzz/resolver.h"
 
 #define GUEST_PORT 33333
 #define ASKED_MAX  256
-#define MSG_MAX	   4096
 #define CACHE	   16
+
+static void setup(void);
 
 const struct fuzz_target fuzz_target = {
 	.name = "dns",
@@ -39,13 +40,14 @@ const struct fuzz_target fuzz_target = {
 	.alloc_one = 256 << 10,
 	.alloc_all = 1 << 20,
 	.alloc_per_byte = 32768,
+	.setup = setup,
 };
 
 enum what { QUERY, ANSWER, TIME, FLUSH };
 
 /* A query as the guest sent it, and one as the resolver got it. */
 struct query {
-	uint8_t msg[MSG_MAX];
+	uint8_t msg[RESOLVER_MSG_MAX];
 	uint32_t len;
 	struct sockaddr_in peer;
 };
@@ -64,29 +66,9 @@ static bool is_answer_to(const uint8_t *msg, uint32_t len, const struct query *q
 {
 	struct dns_question parsed;
 
-	if (len < DNS_HLEN || memcmp(msg, q->msg, 2) != 0)
-		return false;
 	if (dns_query_parse(q->msg, q->len, &parsed) < 0)
-		return true; /* nothing to repeat */
-	return len <= parsed.udp_max &&
-	       (get_be16(msg + DNS_OFF_QDCOUNT) == 0 ||
-		(len >= parsed.end &&
-		 memcmp(msg + DNS_HLEN, q->msg + DNS_HLEN, parsed.end - DNS_HLEN) == 0));
-}
-
-/* The longest life of a record of @msg, as far as there are any. */
-static uint32_t longest_ttl(const uint8_t *msg, uint32_t len)
-{
-	struct dns_records it;
-	struct dns_record rec;
-	uint32_t max = 0;
-
-	if (dns_records_begin(&it, msg, len) < 0)
-		return 0;
-	while (dns_records_next(&it, &rec) == 1)
-		if (rec.type != DNS_TYPE_OPT)
-			max = MAX(max, rec.ttl);
-	return max;
+		return len >= DNS_HLEN && memcmp(msg, q->msg, 2) == 0; /* nothing to repeat */
+	return len <= parsed.udp_max && resolver_repeats(msg, len, q->msg, parsed.end);
 }
 
 static void check_heard(const struct rig_pkt *pkt)
@@ -101,7 +83,8 @@ static void check_heard(const struct rig_pkt *pkt)
 	for (uint32_t i = 0; i < MIN(g.nasked, (uint32_t)ASKED_MAX) && !known; i++)
 		known = is_answer_to(msg, pkt->payload_len, &g.asked[i]);
 	FUZZ_CHECK(known, "an answer to no question");
-	FUZZ_CHECK(longest_ttl(msg, pkt->payload_len) <= g.ttl_max, "a record that lives longer");
+	FUZZ_CHECK(resolver_longest_ttl(msg, pkt->payload_len) <= g.ttl_max,
+		   "a record that lives longer");
 	fuzz_work.done++;
 }
 
@@ -118,10 +101,10 @@ static void ask(const struct net_record *rec)
 {
 	const struct stack_config *cfg = &rig_config(g.r)->stack;
 	struct query *q = &g.asked[g.nasked++ % ASKED_MAX];
-	static uint8_t frame[MSG_MAX + 128];
+	static uint8_t frame[RESOLVER_MSG_MAX + 128];
 	uint32_t len;
 
-	q->len = MIN(rec->len, (uint32_t)MSG_MAX);
+	q->len = MIN(rec->len, (uint32_t)RESOLVER_MSG_MAX);
 	memcpy(q->msg, rec->data, q->len);
 	len = rec->how & NET_HOW_A
 		      ? rig_build_udp6(g.r, frame, GUEST_PORT, &cfg->dns6, DNS_PORT, q->msg, q->len)
@@ -130,28 +113,9 @@ static void ask(const struct net_record *rec)
 	hear();
 }
 
-/* @rec behind header and question of @q. Return: bytes */
-static uint32_t make_answer(const struct query *q, const struct net_record *rec, uint8_t *msg)
-{
-	struct dns_question parsed;
-	uint32_t n = MIN(rec->len, (uint32_t)MSG_MAX / 2);
-
-	if (rec->how & NET_HOW_A || n < 6 || dns_query_parse(q->msg, q->len, &parsed) < 0) {
-		memcpy(msg, rec->data, n);
-		if (n >= 2)
-			memcpy(msg, q->msg, 2);
-		return n;
-	}
-	memcpy(msg, q->msg, parsed.end);
-	put_be16(msg + DNS_OFF_FLAGS, DNS_FLAG_QR | DNS_FLAG_RD | DNS_FLAG_RA);
-	memcpy(msg + DNS_OFF_ANCOUNT, rec->data, 6);
-	memcpy(msg + parsed.end, rec->data + 6, n - 6);
-	return parsed.end + n - 6;
-}
-
 static void resolve(const struct net_record *rec)
 {
-	static uint8_t msg[MSG_MAX * 2];
+	static uint8_t msg[RESOLVER_MSG_MAX];
 	struct query q = { .len = 0 };
 	socklen_t peer_len = sizeof(q.peer);
 	ssize_t n = recvfrom(resolver, q.msg, sizeof(q.msg), MSG_DONTWAIT,
@@ -161,10 +125,10 @@ static void resolve(const struct net_record *rec)
 	if (n < 0)
 		return;
 	q.len = (uint32_t)n;
-	len = make_answer(&q, rec, msg);
+	len = resolver_make_answer(q.msg, q.len, rec, msg);
 	if (rec->how & NET_HOW_C && len >= 2)
 		msg[1] ^= 1;
-	g.ttl_max = MAX(g.ttl_max, longest_ttl(msg, len));
+	g.ttl_max = MAX(g.ttl_max, resolver_longest_ttl(msg, len));
 	(void)sendto(rec->how & NET_HOW_B ? stranger : resolver, msg, len, MSG_DONTWAIT,
 		     (const struct sockaddr *)&q.peer, sizeof(q.peer));
 	hear();
@@ -189,16 +153,13 @@ static void one(const struct net_record *rec)
 	}
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void setup(void)
 {
 	uint16_t port;
 
-	(void)argc;
-	(void)argv;
 	net_setup();
 	resolver = rig_udp_socket(&resolver_port);
 	stranger = rig_udp_socket(&port);
-	return 0;
 }
 
 void fuzz_one(const uint8_t *data, size_t len)
@@ -210,8 +171,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 
 	g.nasked = 0;
 	g.ttl_max = 300; /* of what we say ourselves */
-	net_config(&cfg);
-	cfg.stack.no_peek_offset = true; /* no trial connection for each input */
+	net_config_services(&cfg);
 	cfg.stack.nresolvers = 1;
 	cfg.stack.resolvers[0] = (struct endpoint){ .addr = ipaddr_from_v4(INADDR_LOOPBACK),
 						    .port = resolver_port };

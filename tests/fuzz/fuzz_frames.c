@@ -31,6 +31,8 @@
 #define CONNS_MAX 16
 #define PEERS_MAX 16
 
+static void setup(void);
+
 const struct fuzz_target fuzz_target = {
 	.name = "frames",
 	.done = "flows opened and frames to the guest",
@@ -40,6 +42,7 @@ const struct fuzz_target fuzz_target = {
 	.alloc_one = 256 << 10,
 	.alloc_all = 1 << 20,
 	.alloc_per_byte = 32768,
+	.setup = setup,
 };
 
 enum what { FRAME, TIME, HOST, DRIVER, REFILL, FORWARD };
@@ -319,14 +322,11 @@ static void one(const struct net_record *rec)
 	}
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void setup(void)
 {
-	(void)argc;
-	(void)argv;
 	net_setup();
 	listener = open_port(SOCK_STREAM);
 	udp = open_port(SOCK_DGRAM);
-	return 0;
 }
 
 void fuzz_one(const uint8_t *data, size_t len)

@@ -26,6 +26,7 @@ const struct fuzz_target fuzz_target = {
 	.alloc_one = 256 << 10,
 	.alloc_all = 1 << 20,
 	.alloc_per_byte = 32768,
+	.setup = net_setup,
 };
 
 enum what { MESSAGE, TIME };
@@ -36,12 +37,10 @@ static struct rig *r;
 static struct ipaddr source(uint8_t how)
 {
 	struct ipaddr a = rig_config(r)->stack.guest6;
-	static const struct ipaddr link = { { 0xfe, 0x80, [8] = 0x50, 0x54, 0, 0xff, 0xfe, 0x12,
-					      0x34, 0x56 } };
 
 	switch (how & (NET_HOW_B | NET_HOW_C)) {
 	case 0:
-		return link;
+		return net_guest_link;
 	case NET_HOW_B:
 		return a;
 	case NET_HOW_C:
@@ -131,12 +130,8 @@ static void one(const struct net_record *rec)
 		hear();
 		return;
 	}
-	at = rig_build_ip6(r, frame, &src, &dst, PROTO_ICMP6, len);
+	at = net_build_ip6(r, frame, &src, &dst, PROTO_ICMP6, len);
 	frame[ETH_HLEN + 7] = rec->how & NET_HOW_A ? 64 : 255;
-	if (ipaddr_is_multicast6(&dst)) {
-		put_be16(frame, 0x3333);
-		memcpy(frame + 2, dst.b + 12, 4);
-	}
 	memcpy(frame + at, rec->data, len);
 	net_finish(r, frame, at + len);
 	rig_send(r, frame, at + len, NULL);
@@ -145,21 +140,12 @@ static void one(const struct net_record *rec)
 	fuzz_work.refused += !n;
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	net_setup();
-	return 0;
-}
-
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	struct net_record rec;
 	struct rig_config cfg;
 
-	net_config(&cfg);
-	cfg.stack.no_peek_offset = true; /* no trial connection for each input */
+	net_config_services(&cfg);
 	r = net_begin(&cfg, len);
 	hear(); /* what is announced unasked */
 	while (net_next(&data, &len, 1U << MESSAGE, &rec))

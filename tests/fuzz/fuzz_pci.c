@@ -32,6 +32,8 @@
 #define FUNCTIONS 2
 #define RAM	  (1ULL << 20)
 
+static void setup(void);
+
 const struct fuzz_target fuzz_target = {
 	.name = "pci",
 	.done = "starts and attachments",
@@ -39,6 +41,7 @@ const struct fuzz_target fuzz_target = {
 	.floor = 20,
 	.alloc_one = 65536,
 	.alloc_all = 65536,
+	.setup = setup,
 };
 
 enum access {
@@ -290,14 +293,10 @@ static void one(struct world *w, const uint8_t *rec)
 	}
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void setup(void)
 {
-	(void)argc;
-	(void)argv;
-	fuzz_begin();
 	ram = calloc(1, RAM);
 	FUZZ_CHECK(ram, "out of memory");
-	return 0;
 }
 
 void fuzz_one(const uint8_t *data, size_t len)
@@ -323,7 +322,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	free(w);
 }
 
-/* What was made in LLVMFuzzerInitialize(). */
+/* What was made in setup(). */
 __attribute__((destructor)) static void leave(void)
 {
 	free(ram);

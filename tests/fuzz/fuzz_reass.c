@@ -22,6 +22,8 @@
 #define RECORD 6
 #define SLOTS  4
 
+static void setup(void);
+
 const struct fuzz_target fuzz_target = {
 	.name = "reass",
 	.done = "datagrams",
@@ -30,6 +32,7 @@ const struct fuzz_target fuzz_target = {
 	.alloc_one = 128 << 10, /* of a slot, where each is a malloc */
 	.alloc_all = 1 << 20,
 	.alloc_per_byte = 32768,
+	.setup = setup,
 };
 
 static struct arena *arena;
@@ -112,16 +115,12 @@ static void one(const uint8_t *rec)
 		check_whole(done, kind, p.at + len);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void setup(void)
 {
 	const struct pool_config pool = { "reassembly", sizeof(struct reass_slot), SLOTS };
 	const struct arena_config cfg = { .name = "fuzz", .pools = &pool, .npools = 1 };
 
-	(void)argc;
-	(void)argv;
-	fuzz_begin();
 	FUZZ_CHECK(arena_new(&arena, &cfg) == 0, "no arena");
-	return 0;
 }
 
 void fuzz_one(const uint8_t *data, size_t len)
@@ -134,7 +133,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 	FUZZ_CHECK(arena_leaks(arena) == 0, "a slot is lost");
 }
 
-/* What was made in LLVMFuzzerInitialize(). */
+/* What was made in setup(). */
 __attribute__((destructor)) static void leave(void)
 {
 	if (arena)

@@ -277,14 +277,6 @@ static size_t one(struct front *f, const uint8_t *data, size_t len)
 	return HEAD + payload;
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	fuzz_begin();
-	return 0;
-}
-
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	struct front f;

@@ -19,11 +19,10 @@ static void no_time_wait(void)
 }
 
 /**
- * net_setup() - for LLVMFuzzerInitialize(): everything but the rig itself
+ * net_setup() - a target's setup: everything but the rig itself
  */
 void net_setup(void)
 {
-	fuzz_begin();
 	fuzz_own_network();
 	no_time_wait();
 	/* What the rig finds wrong ends the program, as there is no cmocka test around it. */
@@ -43,6 +42,16 @@ void net_config(struct rig_config *cfg)
 	cfg->stack.bulk = STACK_BULK_COPY;
 	cfg->stack.max_tcp = cfg->stack.max_udp = cfg->stack.max_ping = cfg->stack.max_dns = 8;
 	cfg->stack.nresolvers = 0;
+}
+
+/**
+ * net_config_services() - the same where flows are not what it is about: no trial
+ * connection for each input
+ */
+void net_config_services(struct rig_config *cfg)
+{
+	net_config(cfg);
+	cfg->stack.no_peek_offset = true;
 }
 
 /**
@@ -128,6 +137,25 @@ static uint32_t pseudo_sum(const uint8_t *frame, uint8_t proto, uint32_t l4_len)
 		memcpy(dst.b, ip + 24, 16);
 	}
 	return csum_pseudo(&src, &dst, proto, l4_len);
+}
+
+/* The address that Linux makes of the guest's station. */
+const struct ipaddr net_guest_link = { { 0xfe, 0x80, [8] = 0x50, 0x54, 0, 0xff, 0xfe, 0x12, 0x34,
+					 0x56 } };
+
+/**
+ * net_build_ip6() - rig_build_ip6(), and a group's station for a group's address (RFC 2464 7)
+ */
+uint32_t net_build_ip6(const struct rig *r, uint8_t *frame, const struct ipaddr *src,
+		       const struct ipaddr *dst, uint8_t proto, uint32_t l4_len)
+{
+	uint32_t at = rig_build_ip6(r, frame, src, dst, proto, l4_len);
+
+	if (ipaddr_is_multicast6(dst)) {
+		put_be16(frame, 0x3333);
+		memcpy(frame + 2, dst->b + 12, 4);
+	}
+	return at;
 }
 
 /**

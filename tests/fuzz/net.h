@@ -35,8 +35,12 @@ struct net_record {
 
 void net_setup(void);
 void net_config(struct rig_config *cfg);
+void net_config_services(struct rig_config *cfg);
 struct rig *net_begin(const struct rig_config *cfg, size_t len);
 bool net_next(const uint8_t **data, size_t *len, unsigned int carriers, struct net_record *rec);
+extern const struct ipaddr net_guest_link;
+uint32_t net_build_ip6(const struct rig *r, uint8_t *frame, const struct ipaddr *src,
+		       const struct ipaddr *dst, uint8_t proto, uint32_t l4_len);
 void net_finish(const struct rig *r, uint8_t *frame, uint32_t len);
 uint32_t net_l4(const uint8_t *frame, uint32_t len, uint8_t *proto, uint32_t *l4_len);
 uint64_t net_drops(struct rig *r);

@@ -1,47 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Seeds of fuzz_vnet.c: steps of eight bytes each."""
+"""Seeds of fuzz_vnet.c."""
 from struct import pack
 
-(DESC, OFFER, INDEX, WRITE, FILL, TURN, FRAME, HOLD, GIVE, FEATURE, PLACE, RESTART, TABLE,
- KICK) = range(14)
+from .ring import (BUF, EVENT_IDX, HIGH, INDEX, INDIRECT, LARGE, NEXT, OWN_6, OWN_7, OWN_8, OWN_13,
+                   RESTART, TABLE, TABLES, TABLE_LEN, WRITABLE, desc, fill, offer, place, restart,
+                   step, turn, without, write)
+
+FRAME, HOLD, GIVE, KICK = OWN_6, OWN_7, OWN_8, OWN_13
 RX, TX, CTRL = range(3)
-NEXT, WRITABLE, INDIRECT, LARGE, HIGH = 1, 2, 4, 0x20, 0x40
-REGION = 0x4000           # addresses from here on are the second region's
-BUF = REGION
-TABLES, TABLE_LEN = 0x3000, 0x200
-MRG, CTRL_VQ, EVENT_IDX, CSUM, VERSION_1 = 1 << 15, 1 << 17, 1 << 29, 1, None
-
-
-def step(what, q=0, rest=b""):
-    return (bytes([what | q << 4]) + rest).ljust(8, b"\0")
-
-
-def desc(q, index, addr, length, flags=0, nxt=0, what=DESC):
-    return step(what, q, pack("<BHHBB", index, addr, length, flags, nxt))
-
-
-def offer(q, head):
-    return step(OFFER, q, bytes([head]))
-
-
-def fill(addr, length, byte):
-    return step(FILL, 0, pack("<HHB", addr, length, byte))
-
-
-def write(addr, data):
-    return step(WRITE, 0, pack("<H", addr) + data.ljust(5, b"\0"))
+MRG, CTRL_VQ = 1 << 15, 1 << 17
 
 
 def frame(want, length=None, how=0):
     return step(FRAME, 0, pack("<HHB", want, want if length is None else length, how))
 
 
-def place(q, size, d, a, u):
-    return step(PLACE, q, pack("<BHHH", size, d, a, u))
-
-
-turn = step(TURN)
-restart = step(RESTART)
 drained = step(RESTART, 0, b"\x01")
 
 
@@ -51,10 +24,6 @@ def hold(n):
 
 def give(n):
     return step(GIVE, 0, bytes([n]))
-
-
-def without(bits):
-    return step(FEATURE, 0, pack("<I", bits))
 
 
 def rx(head, addr, length, **more):
