@@ -12,7 +12,7 @@
  * sees to its other duties in between. A buffer longer than the budget is
  * returned with what was written: the driver asks for the rest (5.4.6).
  */
-#include "virtio/rng.h"
+#include "virtio/rng_priv.h"
 
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -21,17 +21,6 @@
 #include <sys/eventfd.h>
 
 #include "src/base/rng.h"
-
-/**
- * struct vrng - the device
- * @lock:	guards @q and @iov
- */
-struct vrng {
-	struct vdev dev;
-	pthread_mutex_t lock;
-	struct virtq q;
-	struct iovec iov[VRNG_QUEUE_SIZE];
-};
 
 static struct vrng *vrng_of(struct vdev *d)
 {
