@@ -250,15 +250,16 @@ static int set_up(struct server *s, char *why, size_t why_len)
 	if (ret == 0)
 		ret = netcfg_follow(s->o, s->worker, s->loop, &s->resolv, why, why_len);
 	if (ret == 0)
+		ret = add_control(s, why, why_len);
+	/* Last: who sees the socket may take it that the rest is there. */
+	if (ret == 0)
 		ret = listen_at(s, why, why_len);
 	if (ret < 0)
 		return ret;
 	ret = io_loop_add(s->loop, s->listener, EPOLLIN, on_connect, s);
-	if (ret < 0) {
+	if (ret < 0)
 		snprintf(why, why_len, "main loop: %s", strerror(-ret));
-		return ret;
-	}
-	return add_control(s, why, why_len);
+	return ret;
 }
 
 static int start(struct server *s, char *why, size_t why_len)

@@ -31,6 +31,9 @@ refused no-socket 2 '--socket PATH is needed' vhost-user
 refused no-folder 125 "--socket: $W/none/s: No such file" vhost-user --socket "$W/none/s"
 refused file-for-a-socket 125 "--socket: $W/file: File exists" vhost-user --socket "$W/file"
 refused control-file 125 "--control: $W/file: File exists" vhost-user --socket "$S" --control "$W/file"
+# Whoever waits for the socket finds the control socket there: it comes first.
+refused control-comes-first 125 "--control: $W/file: File exists" \
+	vhost-user --socket "$W/none/s" --control "$W/file"
 refused protocol 2 'protocols are tcp, udp, icmp' vhost-user --socket "$S" --allow tpc:10.0.0.1
 refused config-file 2 "--config: $W/none: No such file" run --config "$W/none"
 refused config-cut 2 "$W/cut.json: line " run --config "$W/cut.json"
