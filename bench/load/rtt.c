@@ -19,8 +19,8 @@
 /* The longest that UDP over IPv4 carries. */
 #define MESSAGE_MAX 65507U
 
-/* How long a datagram may take before it counts as lost. */
-#define UDP_LOST_MS 1000
+/* How long a datagram may take before it counts as lost; --timeout may be less. */
+#define UDP_LOST_MS 20000
 
 /* What a probe sends and gets back: a small request's length. */
 #define PROBE_BYTES 64
@@ -206,13 +206,15 @@ int cmd_udp(const struct options *o)
 {
 	static uint8_t out[MESSAGE_MAX], in[MESSAGE_MAX + 1];
 	size_t len = o->size;
-	int fd = connect_to(&o->to, SOCK_DGRAM);
+	int fd = connect_to(&o->to, SOCK_DGRAM), ms = (int)(o->timeout * 1e3);
 	int64_t start = now_ns();
 	unsigned int ok = 0;
 	char why[128] = "";
 
 	if (len > MESSAGE_MAX)
 		die("--size is at most %u here", MESSAGE_MAX);
+	if (ms > UDP_LOST_MS)
+		ms = UDP_LOST_MS;
 	for (unsigned int i = 0; i < o->count && !why[0]; i++) {
 		int64_t t = now_ns();
 
@@ -222,7 +224,7 @@ int cmd_udp(const struct options *o)
 			break;
 		}
 		/* An answer that comes after its time is up is not taken for the next one's. */
-		while (wait_for(fd, POLLIN, UDP_LOST_MS)) {
+		while (wait_for(fd, POLLIN, ms)) {
 			ssize_t n = recv(fd, in, sizeof(in), 0);
 
 			if (n < 0) {

@@ -153,7 +153,7 @@ int main(int argc, char **argv)
 		.front = { .queue_size = 256,
 			   .rx_buf = 4096,
 			   .tx_buf = FRONT_FRAME_MAX + 1,
-			   .wait_ms = 5000,
+			   .wait_ms = 30000,
 			   .features = OFFLOADS | 1ULL << VIRTIO_NET_F_MRG_RXBUF },
 		.up = true,
 		.flows = 1,
