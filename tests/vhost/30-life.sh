@@ -28,6 +28,8 @@ fds_above() {
 	test "$(fds)" -gt "$1"
 }
 
+# It opens no more once it answers.
+soon "$B/sluice" ctl --control "$W/ctl" status
 base=$(fds)
 
 guest connections -- "

@@ -26,9 +26,8 @@ said() {
 }
 
 # Emulated machines are slow to boot, more so beside other tests.
-said_in_a_minute() {
-	soon said "$1" || soon said "$1" || soon said "$1" ||
-		soon said "$1" || soon said "$1" || soon said "$1"
+in_minutes() {
+	wait_for 300 "$@"
 }
 
 # qemu OPTIONS...: a guest in $VM, its output in $W/out, its keyboard at descriptor 3.
@@ -54,7 +53,7 @@ qemu_stop() {
 }
 
 moves_data() {
-	if ! said_in_a_minute '^~ #'; then
+	if ! in_minutes said '^~ #'; then
 		fail "$1-boots" "$(tail -n 3 "$W/out")"
 		return
 	fi
@@ -63,14 +62,14 @@ moves_data() {
 		echo "load bulk $TO --dir $_dir --size 32m" >&3
 	done
 	echo "load crr $TO --count 100; load udp $TO --size 1400 --count 20; echo all-\$((6 * 7))" >&3
-	said_in_a_minute '^all-42' || fail "$1-ends" "$(tail -n 3 "$W/out")"
+	in_minutes said '^all-42' || fail "$1-ends" "$(tail -n 3 "$W/out")"
 	for _what in '"dir":"down"' '"dir":"up"' '"test":"crr"' '"test":"udp"'; do
 		_word=${_what%\"}
 		check "$1-${_word##*\"}" "$(tail -n 4 "$W/out")" said "^\{\"ok\":true,$_what"
 	done
 	# The guest restarts its driver: the device is reset, stopped and started again.
 	echo "ip link set eth0 down; ip link set eth0 up; load bulk $TO --dir up --size 8m; echo all-\$((7 * 7))" >&3
-	said_in_a_minute '^all-49' || fail "$1-ends-again" "$(tail -n 3 "$W/out")"
+	in_minutes said '^all-49' || fail "$1-ends-again" "$(tail -n 3 "$W/out")"
 	check "$1-again-after-link-down" "$(tail -n 3 "$W/out")" \
 		said '^\{"ok":true,"dir":"up","flows":1,"bytes":8388608'
 }
@@ -90,7 +89,7 @@ MMIO="-machine microvm,memory-backend=mem0 -global virtio-mmio.force-legacy=fals
 	back_end --mtu 65520
 	soon grep -q 'has connected' "$W/log"
 	echo "until load crr $TO --count 1 --timeout 3; do sleep 1; done; echo all-\$((8 * 8))" >&3
-	check qemu-reconnects "$(tail -n 3 "$W/out")" said_in_a_minute '^all-64'
+	check qemu-reconnects "$(tail -n 3 "$W/out")" in_minutes said '^all-64'
 	qemu_stop
 	# The same back-end, another machine.
 	qemu $MMIO
@@ -98,7 +97,7 @@ MMIO="-machine microvm,memory-backend=mem0 -global virtio-mmio.force-legacy=fals
 	qemu_stop
 	qemu $PCI,disable-modern=on,disable-legacy=off
 	check qemu-legacy-driver-is-refused "the log does not say so: $(cat "$W/log")" \
-		soon grep -q 'legacy driver' "$W/log"
+		in_minutes grep -q 'legacy driver' "$W/log"
 	qemu_stop
 	back_end_stop qemu-ends
 	check qemu-nothing-allocated "$(stat_value worker allocations) allocations" \

@@ -152,9 +152,9 @@ e=\$(date +%s%N); \$load bulk --to 10.0.2.2:$PORT --dir down --size 6m >/dev/nul
 f=\$(date +%s%N)
 t rate-out-holds test \$(((e - s) / 1000000)) -gt 1000
 t rate-in-holds test \$(((f - e) / 1000000)) -gt 1000
-t rates-are-no-slower test \$(((f - s) / 1000000)) -lt 30000
+t rates-are-no-slower test \$(((f - s) / 1000000)) -lt 60000
 '$B/sluice' ctl --control '$C' limit set rate-out 0 >/dev/null
 '$B/sluice' ctl --control '$C' limit set rate-in 0 >/dev/null
-t rates-are-lifted timeout 60 \$load bulk --to 10.0.2.2:$PORT --dir up --size 512m
+t rates-are-lifted \$load bulk --to 10.0.2.2:$PORT --dir up --size 512m --timeout 100
 "
 back_end_stop rates-end

@@ -26,16 +26,16 @@ C=$W/c
 DIG='is() {
 	want=$1
 	shift
-	got=$(dig @10.0.2.3 +time=5 +tries=2 +short "$@" | tr "\n" " ")
+	got=$(dig @10.0.2.3 +time=20 +tries=2 +short "$@" | tr "\n" " ")
 	[ "$got" = "$want" ] || { echo "\"$got\""; return 1; }
 }
 code() {
 	want=$1
 	shift
-	dig @10.0.2.3 +time=5 +tries=2 "$@" | grep "status: $want,"
+	dig @10.0.2.3 +time=20 +tries=2 "$@" | grep "status: $want,"
 }
 ttl() {
-	dig @10.0.2.3 +time=5 +tries=2 +noall +answer "$@" | sed -n "s/^[^ \t]*[ \t]*\([0-9]*\).*/\1/p"
+	dig @10.0.2.3 +time=20 +tries=2 +noall +answer "$@" | sed -n "s/^[^ \t]*[ \t]*\([0-9]*\).*/\1/p"
 }'
 
 back_end --control "$C" --dns "127.0.0.1:$DNS" --ipv6 off \

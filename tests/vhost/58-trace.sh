@@ -89,13 +89,14 @@ seen() {
 	_n=0
 	until grep -q \"\$2\" '$W'/\$1; do
 		_n=\$((_n + 1))
-		[ \$_n -lt 100 ] || return 1
+		[ \$_n -lt 300 ] || return 1
 		\$load crr $TO --count 1 && denied
 		sleep 0.2
 	done
 }
 t trace-drops-by-name seen drops 'policy_denied.: [1-9]'
 t trace-flows-at-their-end seen flows '^tcp-[0-9]*\.[0-9]* *out '
+t trace-sends-by-flow seen batches '^@by_flow.*: [1-9]'
 t trace-upload \$load bulk $TO --dir up --size 20m
 t trace-download \$load bulk $TO --dir down --size 10m
 "

@@ -169,12 +169,12 @@ flows_are() {
 
 back_end --control "$C" --max-conns 16
 guest_begin bound
-nsenter -t "$GPID" -n "$LOAD" idle $TO --count 15 --seconds 120 >/dev/null 2>&1 &
+nsenter -t "$GPID" -n "$LOAD" idle $TO --count 15 --seconds 600 >/dev/null 2>&1 &
 idle=$!
 pids="$pids $idle"
 soon flows_are 16
 check beyond-max-conns-is-refused "$(cat "$W/refused")" soon refused
-check beyond-max-conns-is-counted "$(drops flow_limit)" has_dropped flow_limit 1
+check beyond-max-conns-is-counted "$(drops flow_limit)" soon has_dropped flow_limit 1
 check beyond-max-conns-others-go-on "" goes_on bound
 kill $idle 2>/dev/null
 wait $idle 2>/dev/null
@@ -214,7 +214,7 @@ else
 	# Numbers below the highest may be free yet: they are taken first.
 	idle=
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
-		nsenter -t "$GPID" -n "$LOAD" idle $TO --count 1 --seconds 120 >>"$W/idle" 2>&1 &
+		nsenter -t "$GPID" -n "$LOAD" idle $TO --count 1 --seconds 600 >>"$W/idle" 2>&1 &
 		idle="$idle $!"
 	done
 	pids="$pids $idle"
@@ -236,12 +236,12 @@ else
 	check no-descriptors-others-go-on "" goes_on files
 	prlimit --pid "$SL" --nofile="$nofile:"
 	check no-descriptor-is-counted "$(drops socket_error)" soon has_dropped socket_error 1
-	wait $waits
-	status=$?
 	wait $late
 	status=$?
 	check a-control-client-waits-for-descriptors "status $status; $(cat "$W/late")" \
 		test $status = 0
+	wait $waits
+	status=$?
 	check a-forward-waits-for-descriptors "status $status; $(cat "$W/waits")" test $status = 0
 	check descriptors-again-for-flows "" \
 		soon in_guest "$LOAD" bulk $TO --dir down --size 1m --flows 32

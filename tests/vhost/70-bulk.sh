@@ -16,10 +16,10 @@ server
 back_end --bulk splice --splice-to any --mtu 65520
 guest short-ring --queue-size 64 --tx-pieces 18 -- "
 for i in 1 2 3 4 5 6; do
-	\$load hold $TO --dir up --size 24m --pause-read 7 --seed \$i >$W/hold\$i &
+	\$load hold $TO --dir up --size 24m --pause-read 20 --seed \$i >$W/hold\$i &
 done
 sleep 0.5
-t readers-that-rest-leave-the-ring \$load crr $TO --count 50 --timeout 6
+t readers-that-rest-leave-the-ring \$load crr $TO --count 50 --timeout 18
 wait
 t short-ring-every-byte test \$(cat $W/hold? | grep -c '\"ok\":true') = 6
 t short-ring-8-flows \$load bulk $TO --dir up --size 8m --flows 8

@@ -38,7 +38,7 @@ fi
 
 # soon COMMAND...: until it is so, for as long as a busy machine may take.
 soon() {
-	wait_for 30 "$@"
+	wait_for 120 "$@"
 }
 
 # need_guest NAME: end the group with a SKIP where no namespace guest can be.
