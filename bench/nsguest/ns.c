@@ -257,8 +257,8 @@ int ns_dhcp(const char *ifname)
 
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
-		execlp("busybox", "busybox", "udhcpc", "-f", "-n", "-q", "-t", "30", "-T", "1", "-i",
-		       ifname, "-s", self, (char *)NULL);
+		execlp("busybox", "busybox", "udhcpc", "-f", "-n", "-q", "-t", "30", "-T", "1",
+		       "-i", ifname, "-s", self, (char *)NULL);
 		_exit(127);
 	}
 	if (waitpid(pid, &status, 0) < 0)
