@@ -25,11 +25,13 @@ for arg; do
 	case $arg in file,id=status,path=*) port=${arg##*path=} ;; esac
 done
 taskset -cp $$ >>"$W/cpus"
+echo "$*" >>"$W/args"
 do=$(head -n 1 "$W/script")
 sed -i 1d "$W/script"
 case $do in
 hang) exec sleep 600 ;;
 die) exit 1 ;;
+tsc) echo "tsc 2594294" >>"$port" ;; # the clock that it measured is wrong
 pulse) # of twelve seconds; then the status is 7
 	for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
 		echo >>"$port"
@@ -52,6 +54,7 @@ chmod +x "$W/qemu-system-x86_64"
 # nested "LINE LINE..." OPTION...
 nested() {
 	tr ' ' '\n' <<<"$1" >"$W/script"
+	: >"$W/args"
 	shift
 	status=0
 	out=$(PATH=$W:$PATH tools/nested "$@" -- true 2>&1) || status=$?
@@ -86,6 +89,14 @@ nested "75 0" --retries 1
 t nested-command-may-ask-for-a-retry 0 "RETRY 1 of 1: the command asks"
 nested "1 0" --retries 1
 t nested-other-status-is-not-retried 1
+
+# A wrong clock costs a start, not a try; told twice it is no clock of this world.
+nested "tsc 5"
+t nested-wrong-clock-is-started-anew 5 "the command speaks"
+status=$(grep -c tsc_early_khz "$W/args") out=$(cat "$W/args")
+t nested-right-clock-is-told 1 "tsc=reliable tsc_early_khz=2594294"
+nested "tsc tsc"
+t nested-wrong-clock-twice-is-125 125 "died"
 
 # Two threads of one processor's state must not run at one time (tools/nested says why).
 many=$(grep -c '[-,]' "$W/cpus")
