@@ -243,7 +243,13 @@ int main(void)
 	/* Listen before the drivers load, so that no announcement is missed. */
 	uevents = uevent_open();
 	load_modules();
-	port = console_device_present() ? port_open(uevents, PORT_TIMEOUT_MS) : -1;
+	port = -1;
+	if (console_device_present()) {
+		port = port_open(uevents, PORT_TIMEOUT_MS);
+		if (port < 0)
+			fprintf(stderr, "init: no command port in %d s; a shell on ttyS0 instead\n",
+				PORT_TIMEOUT_MS / 1000);
+	}
 	progress(port < 0 ? "no command port" : "command port open");
 	if (uevents >= 0)
 		close(uevents);
