@@ -290,7 +290,7 @@ NOT_VALGRIND := %/test_jail_filters %/test_jail_process %/test_tcpstack_loop \
 valgrind: $(UNIT_BIN)	## the unit tests under valgrind's memcheck
 	$(Q)for t in $(filter $(NOT_VALGRIND),$(UNIT_BIN)); do \
 		echo "valgrind: $$t is left out, see the Makefile"; done
-	$(Q)tests/run --timeout 300 --under "$(VALGRIND)" $(filter-out $(NOT_VALGRIND),$(UNIT_BIN))
+	$(Q)tests/run --timeout 900 --under "$(VALGRIND)" $(filter-out $(NOT_VALGRIND),$(UNIT_BIN))
 
 analyze:		## gcc's static analyzer on the sources; clean
 	$(Q)$(MAKE) --no-print-directory B=$(B)/analyze CC=gcc ANALYZE=1 analyze-objects
