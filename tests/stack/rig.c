@@ -79,13 +79,18 @@ static bool slots_are_mallocs(void)
 
 /**
  * rig_new() - a stack with a driver attached; never NULL
+ * @cfg:	NULL = as rig_config_defaults() has it
  */
 struct rig *rig_new(const struct rig_config *cfg)
 {
 	struct stack_env env = { .now_ns = env_now, .random = env_random };
 	struct rig *r = calloc(1, sizeof(*r));
+	struct rig_config def;
 
 	assert_non_null(r);
+	rig_config_defaults(&def);
+	if (!cfg)
+		cfg = &def;
 	r->cfg = *cfg;
 	r->rng = cfg->seed;
 	r->now = 1000 * NS_PER_S;

@@ -9,7 +9,7 @@
  *	struct rig *r;
  *
  *	rig_config_defaults(&cfg);		then change what the test is about
- *	r = rig_new(&cfg);			a stack with a driver attached
+ *	r = rig_new(&cfg);			a stack with a driver attached; NULL = the defaults
  *	lfd = rig_listen(&port);		a server on the host's 127.0.0.1
  *	rig_send_tcp(r, &seg, data, len);	a frame from the guest
  *	RIG_UNTIL(r, rig_pop(r, &pkt));		cycles until the guest has a frame
@@ -52,6 +52,11 @@
 
 /* Longest that a wait for real sockets may take, milliseconds of real time. */
 #define RIG_PATIENCE_MS 60000
+
+#define MIB (1ULL << 20)
+
+/* The counter @name of struct stack_counters. */
+#define COUNT(r, name) counter_get(&stack_counters(rig_stack(r))->name)
 
 /* TCP flags, RFC 9293 3.1. */
 #define RIG_FIN 0x01

@@ -128,11 +128,30 @@ int rig_conn_open(struct rig_conn *c, int listener)
 
 	rig_conn_syn(c);
 	rig_cycle(c->r);
-	RIG_UNTIL(c->r, (rig_conn_poll(c), c->synack));
+	RIG_CONN_UNTIL(c, c->synack);
 	rig_conn_ack(c);
 	fd = rig_accept(c->r, listener);
 	rig_cycle(c->r);
 	return fd;
+}
+
+/**
+ * rig_conn_open_all() - @n connections, whose frames come together, whoever polls
+ * @c, @fd:	arrays of @n; out: both ends
+ * @sport:	of the first
+ * @dport:	where @listener is
+ */
+void rig_conn_open_all(struct rig_conn *c, int *fd, uint32_t n, struct rig *r, uint16_t sport,
+		       uint16_t dport, int listener)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		rig_conn_init(&c[i], r, (uint16_t)(sport + i), dport);
+		c[i].group = c;
+		c[i].group_size = i + 1;
+		fd[i] = rig_conn_open(&c[i], listener);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		c[i].group_size = n;
 }
 
 static void got_synack(struct rig_conn *c, const struct rig_pkt *p)
@@ -277,6 +296,15 @@ void rig_conn_poll(struct rig_conn *c)
 		assert_true(to < end);
 		rig_conn_input(to, &p);
 	}
+}
+
+/**
+ * rig_conn_cycle() - one cycle, and the guest takes what has come
+ */
+void rig_conn_cycle(struct rig_conn *c)
+{
+	rig_cycle(c->r);
+	rig_conn_poll(c);
 }
 
 /**

@@ -81,13 +81,19 @@ struct rig_conn {
 	bool fin_sent;
 };
 
+/* Cycles until @expr holds once the guest has taken what came; as RIG_UNTIL. */
+#define RIG_CONN_UNTIL(c, expr) RIG_UNTIL((c)->r, (rig_conn_poll(c), (expr)))
+
 /* rig_tcp.c */
 void rig_conn_init(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t dport);
 void rig_conn_init6(struct rig_conn *c, struct rig *r, uint16_t sport, uint16_t dport);
 void rig_conn_syn(struct rig_conn *c);
 int rig_conn_open(struct rig_conn *c, int listener);
+void rig_conn_open_all(struct rig_conn *c, int *fd, uint32_t n, struct rig *r, uint16_t sport,
+		       uint16_t dport, int listener);
 void rig_conn_input(struct rig_conn *c, const struct rig_pkt *p);
 void rig_conn_poll(struct rig_conn *c);
+void rig_conn_cycle(struct rig_conn *c);
 enum tx_verdict rig_conn_segment(struct rig_conn *c, uint8_t flags, uint32_t seq, const void *data,
 				 uint32_t len);
 void rig_conn_ack(struct rig_conn *c);

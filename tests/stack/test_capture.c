@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Copies of frames: which ones, in which order, how much of each, and at what price. */
-#include "tests/stack/upload_rig.h"
+#include "tests/stack/pair_rig.h"
 
 #include <unistd.h>
 
@@ -15,7 +15,7 @@ static struct capture cap;
 static uint64_t store[RING_BYTES / 8];
 
 /* A rig with a capture of what @filter picks, @snaplen bytes of each. */
-static void start(struct up *u, const char *filter, uint32_t snaplen, uint32_t ring_bytes)
+static void start(struct pair *u, const char *filter, uint32_t snaplen, uint32_t ring_bytes)
 {
 	char why[128];
 
@@ -23,15 +23,15 @@ static void start(struct up *u, const char *filter, uint32_t snaplen, uint32_t r
 	spsc_init(&cap.ring, store, ring_bytes, -1);
 	cap.snaplen = snaplen;
 	assert_int_equal(capture_filter_parse(&cap.filter, filter, why, sizeof(why)), 0);
-	up_start(u, NULL);
+	pair_start(u, NULL);
 	assert_null(stack_set_capture(rig_stack(u->r), &cap));
 }
 
-static void end(struct up *u)
+static void end(struct pair *u)
 {
 	assert_int_equal(rig_allocs(u->r), 0);
 	assert_ptr_equal(stack_set_capture(rig_stack(u->r), NULL), &cap);
-	up_end(u);
+	pair_end(u);
 }
 
 static const struct capture_record *next(void)
@@ -64,11 +64,11 @@ static void frames_come_in_the_order_of_the_wire(void **state)
 	struct flow_cursor at = { .proto = FLOW_TCP };
 	const struct capture_record *r;
 	struct flow_snap s[2];
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	start(&u, "tcp", CAPTURE_SNAPLEN_DEF, RING_BYTES);
-	up_open(&u);
+	pair_connect(&u);
 	assert_int_equal(stack_snap_flows(rig_stack(u.r), &at, s, 2), 1);
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
 		r = next();
@@ -92,14 +92,14 @@ static void long_frames_are_cut_and_say_so(void **state)
 	uint8_t want[4000];
 	uint64_t bytes = 0;
 	const struct capture_record *r;
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	start(&u, "tcp", 2000, RING_BYTES);
-	up_open(&u);
+	pair_connect(&u);
 	while (next())
 		;
-	RIG_UNTIL(u.r, up_round(&u, 200000, 50000));
+	RIG_UNTIL(u.r, pair_upload(&u, 200000, 50000));
 	while ((r = next())) {
 		uint32_t hlen = ETH_HLEN + IP4_HLEN + TCP_HLEN;
 
@@ -121,13 +121,13 @@ static void payload_to_the_guest_is_there_too(void **state)
 	uint64_t sent = 0;
 	const struct capture_record *r;
 	bool found = false;
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	start(&u, "tcp", 2000, RING_BYTES);
-	up_open(&u);
+	pair_connect(&u);
 	rig_pump_write(u.fd, u.c.rx_seed, &sent, sizeof(want));
-	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.rx_bytes == sizeof(want)));
+	RIG_CONN_UNTIL(&u.c, u.c.rx_bytes == sizeof(want));
 	rig_pattern(want, sizeof(want), u.c.rx_seed, 0);
 	while ((r = next()))
 		if (r->to_guest && r->len == ETH_HLEN + IP4_HLEN + TCP_HLEN + sizeof(want))
@@ -140,12 +140,12 @@ static void a_filter_picks_and_the_rest_costs_no_room(void **state)
 {
 	struct rig_pkt pkt;
 	uint8_t frame[64];
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	start(&u, "arp or udp and port 99", CAPTURE_SNAPLEN_DEF, RING_BYTES);
-	up_open(&u);
-	RIG_UNTIL(u.r, up_round(&u, 100000, 1460));
+	pair_connect(&u);
+	RIG_UNTIL(u.r, pair_upload(&u, 100000, 1460));
 	assert_null(next());
 	assert_true(counter_get(&cap.seen) > 60);
 	assert_int_equal(counter_get(&cap.matched), 0);
@@ -167,15 +167,15 @@ static void a_direction_is_picked(void **state)
 {
 	static const char *const words[] = { "tcp and outbound", "inbound and tcp" };
 	const struct capture_record *r;
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	for (int to_guest = 0; to_guest < 2; to_guest++) {
 		int n = 0;
 
 		start(&u, words[to_guest], CAPTURE_SNAPLEN_DEF, RING_BYTES);
-		up_open(&u);
-		RIG_UNTIL(u.r, up_round(&u, 10000, 1460));
+		pair_connect(&u);
+		RIG_UNTIL(u.r, pair_upload(&u, 10000, 1460));
 		for (; (r = next()); n++)
 			assert_int_equal(r->to_guest, to_guest);
 		assert_true(n >= (to_guest ? 2 : 9));
@@ -191,18 +191,12 @@ static void a_flow_is_picked_by_its_name(void **state)
 	const struct capture_record *r;
 	struct rig_conn c[2];
 	struct flow_snap s[2];
-	struct up u;
+	struct pair u;
 	int fd[2], n = 0;
 
 	(void)state;
 	start(&u, "", CAPTURE_SNAPLEN_DEF, RING_BYTES);
-	for (int i = 0; i < 2; i++) {
-		rig_conn_init(&c[i], u.r, (uint16_t)(40000 + i), u.c.dport);
-		c[i].group = c;
-		c[i].group_size = (uint32_t)i + 1;
-		fd[i] = rig_conn_open(&c[i], u.lfd);
-	}
-	c[0].group_size = 2;
+	rig_conn_open_all(c, fd, 2, u.r, 40000, u.c.dport, u.lfd);
 	assert_int_equal(stack_snap_flows(rig_stack(u.r), &at, s, 2), 2);
 	while (next())
 		;
@@ -210,7 +204,7 @@ static void a_flow_is_picked_by_its_name(void **state)
 	assert_int_equal(capture_filter_parse(&cap.filter, filter, why, sizeof(why)), 0);
 	for (int i = 0; i < 2; i++)
 		rig_conn_send(&c[i], 10);
-	RIG_UNTIL(u.r, (rig_conn_poll(&c[0]), rig_conn_acked(&c[0]) && rig_conn_acked(&c[1])));
+	RIG_CONN_UNTIL(c, rig_conn_acked(&c[0]) && rig_conn_acked(&c[1]));
 	for (; (r = next()); n++)
 		assert_true(r->has_flow && r->flow.index == s[0].id.index);
 	assert_true(n >= 2);
@@ -224,12 +218,12 @@ static void a_full_ring_costs_copies_and_nothing_else(void **state)
 {
 	const struct capture_record *r;
 	uint64_t n = 0;
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	start(&u, "", CAPTURE_SNAPLEN_DEF, 4096);
-	up_open(&u);
-	RIG_UNTIL(u.r, up_round(&u, 200000, 1460));
+	pair_connect(&u);
+	RIG_UNTIL(u.r, pair_upload(&u, 200000, 1460));
 	assert_true(counter_get(&cap.ring.lost) > 0);
 	while (next())
 		n++;
@@ -246,15 +240,15 @@ static void a_full_ring_costs_copies_and_nothing_else(void **state)
 static void enough_is_enough(void **state)
 {
 	uint64_t seen;
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	start(&u, "", CAPTURE_SNAPLEN_DEF, RING_BYTES);
-	up_open(&u);
+	pair_connect(&u);
 	seen = counter_get(&cap.seen);
 	assert_true(seen > 0);
 	atomic_store(&cap.enough, true);
-	RIG_UNTIL(u.r, up_round(&u, 20000, 1460));
+	RIG_UNTIL(u.r, pair_upload(&u, 20000, 1460));
 	assert_int_equal(counter_get(&cap.seen), seen);
 	end(&u);
 }

@@ -2,7 +2,7 @@
 /* How long bytes were ours: from the guest's ring to the socket, and back. */
 #include <unistd.h>
 
-#include "tests/stack/upload_rig.h"
+#include "tests/stack/pair_rig.h"
 
 static const struct hist *to_socket(struct rig *r)
 {
@@ -26,32 +26,30 @@ static void assert_delays(const struct hist *h, uint64_t ns)
 /* The rig's clock stands still: what was not kept waiting has waited for nothing. */
 static void bytes_that_pass_at_once_count_as_no_delay(void **state)
 {
-	struct up u;
+	struct pair u;
 
 	(void)state;
-	up_start(&u, NULL);
-	up_open(&u);
-	RIG_UNTIL(u.r, up_round(&u, MIB, 1460));
+	pair_open(&u, NULL);
+	RIG_UNTIL(u.r, pair_upload(&u, MIB, 1460));
 	assert_true(hist_count(to_socket(u.r)) > 0);
 	assert_int_equal(hist_count(to_socket(u.r)), COUNT(u.r, tx_batches));
 	assert_int_equal(counter_get(&to_socket(u.r)->sum), 0);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* The host does not read for @ns: what was parked meanwhile has waited for so long. */
 static void upload_that_stalls(uint64_t ns)
 {
-	struct up u;
+	struct pair u;
 
-	up_start(&u, NULL);
-	up_open(&u);
-	up_fill(&u, 32 * MIB, 1460);
+	pair_open(&u, NULL);
+	pair_upload_fill(&u, 32 * MIB, 1460);
 	assert_true(COUNT(u.r, parked_bytes) > 0);
 	assert_int_equal(counter_get(&to_socket(u.r)->sum), 0);
 	rig_advance(u.r, ns);
-	RIG_UNTIL(u.r, up_round(&u, u.c.tx_bytes, 1460));
+	RIG_UNTIL(u.r, pair_upload(&u, u.c.tx_bytes, 1460));
 	assert_delays(to_socket(u.r), ns);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* Short enough that the bytes stay in the guest's frames, and too long for that. */
@@ -67,16 +65,15 @@ static void bytes_that_wait_for_buffers_are_counted_from_their_event(void **stat
 {
 	struct rig_config cfg;
 	uint64_t sent = 0;
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	rig_config_defaults(&cfg);
 	cfg.auto_refill = false;
 	cfg.rx_buffers = 16;
-	up_start(&u, &cfg);
-	up_open(&u);
+	pair_open(&u, &cfg);
 	rig_pump_write(u.fd, u.c.rx_seed, &sent, 1000);
-	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.rx_bytes == 1000));
+	RIG_CONN_UNTIL(&u.c, u.c.rx_bytes == 1000);
 	assert_int_equal(hist_count(to_ring(u.r)), 1);
 	assert_int_equal(counter_get(&to_ring(u.r)->sum), 0);
 	/* As many ACKs as there are buffers left. */
@@ -91,11 +88,11 @@ static void bytes_that_wait_for_buffers_are_counted_from_their_event(void **stat
 	rig_advance(u.r, 2 * NS_PER_S);
 	rig_refill(u.r, UINT32_MAX);
 	rig_set_auto_refill(u.r, true);
-	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.rx_bytes == 2000));
+	RIG_CONN_UNTIL(&u.c, u.c.rx_bytes == 2000);
 	assert_int_equal(hist_count(to_ring(u.r)), 2);
 	assert_delays(to_ring(u.r), 2 * NS_PER_S);
-	rig_pump_read(u.fd, u.c.tx_seed, &u.got);
-	up_end(&u);
+	pair_read(&u);
+	pair_end(&u);
 }
 
 int main(void)

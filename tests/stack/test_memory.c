@@ -14,10 +14,7 @@
 #include "tests/stack/rig_tcp.h"
 #include "tests/stack/udp_rig.h"
 
-#define MIB   (1ULL << 20)
 #define CHURN 10000
-
-#define COUNT(r, name) counter_get(&stack_counters(rig_stack(r))->name)
 
 enum ending { GUEST_FIRST, HOST_FIRST, GUEST_RESETS, HOST_RESETS, ENDINGS };
 
@@ -211,12 +208,7 @@ static void memory_returns_after_a_burst(void **state)
 	rig_config_defaults(&cfg);
 	cfg.stack.sndbuf = 16384;
 	r = rig_new(&cfg);
-	for (uint32_t i = 0; i < STALLED; i++) {
-		rig_conn_init(&c[i], r, (uint16_t)(40000 + i), port);
-		c[i].group = c;
-		c[i].group_size = STALLED;
-		fd[i] = rig_conn_open(&c[i], lfd);
-	}
+	rig_conn_open_all(c, fd, STALLED, r, 40000, port, lfd);
 	before = resident_anon();
 	for (uint32_t n = 0; n < 200; n++) {
 		for (uint32_t i = 0; i < STALLED; i++)

@@ -15,22 +15,11 @@
 #include "tcpstack/limits.h"
 #include "tcpstack/snapshot.h"
 #include "tcpstack/tcp.h"
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/pair_rig.h"
 
-#define MIB (1ULL << 20)
 #define TSO 59860
 
-#define COUNT(u, name) counter_get(&stack_counters(rig_stack((u)->r))->name)
-
-struct up {
-	struct rig *r;
-	struct rig_conn c;
-	int lfd, fd;
-	uint16_t port;
-	uint64_t got;
-};
-
-static void up_start(struct up *u, struct rig_config *cfg)
+static void open_pair(struct pair *u, struct rig_config *cfg)
 {
 	struct rig_config def;
 
@@ -40,31 +29,18 @@ static void up_start(struct up *u, struct rig_config *cfg)
 		cfg = &def;
 		cfg->stack.bulk = STACK_BULK_SPLICE;
 	}
-	u->r = rig_new(cfg);
-	u->lfd = rig_is_near() ? rig_listen_far(&u->port) : rig_listen(&u->port);
-	u->got = 0;
-	rig_conn_init(&u->c, u->r, 40000, u->port);
-	if (rig_is_near())
-		u->c.dst = RIG_FAR_ADDR;
-	u->fd = rig_conn_open(&u->c, u->lfd);
-}
-
-static void up_end(struct up *u)
-{
-	close(u->fd);
-	close(u->lfd);
-	rig_free(u->r);
+	pair_open(u, cfg);
 }
 
 /* Can the peer of this connection be watched here? Not under every sandbox. */
-static bool can_splice(struct up *u)
+static bool can_splice(struct pair *u)
 {
 	struct tcp *t = rig_stack(u->r)->tcp;
 
-	if (t->bulk.engines[BULK_SPLICE] && COUNT(u, bulk_splice_bytes) > 0)
+	if (t->bulk.engines[BULK_SPLICE] && COUNT(u->r, bulk_splice_bytes) > 0)
 		return true;
 	print_message("no splice engine, or sock_diag finds no peer\n");
-	up_end(u);
+	pair_end(u);
 	return false;
 }
 
@@ -75,65 +51,64 @@ static bool can_splice(struct up *u)
 	} while (0)
 
 /* Time passes, so that what is lent is asked after. */
-static void tick(struct up *u)
+static void tick(struct pair *u)
 {
 	rig_advance(u->r, LIMIT_BULK_POLL_MAX_NS);
 	rig_conn_poll(&u->c);
 }
 
-static bool round_of(struct up *u, uint64_t total, uint32_t size)
+static bool round_of(struct pair *u, uint64_t total, uint32_t size)
 {
 	rig_conn_poll(&u->c);
 	rig_conn_upload(&u->c, total, size);
-	rig_pump_read(u->fd, u->c.tx_seed, &u->got);
+	pair_read(u);
 	tick(u);
 	return u->got == total;
 }
 
 /* The guest sends what it may; nobody reads. */
-static void send_unread(struct up *u, uint64_t bytes)
+static void send_unread(struct pair *u, uint64_t bytes)
 {
 	for (int i = 0; i < 10; i++) {
 		rig_conn_upload(&u->c, u->c.tx_bytes + bytes, TSO);
 		bytes = 0;
-		rig_cycle(u->r);
-		rig_conn_poll(&u->c);
+		rig_conn_cycle(&u->c);
 	}
 }
 
 static void every_byte_arrives(void **state)
 {
-	struct up u;
+	struct pair u;
 
 	(void)state;
-	up_start(&u, NULL);
+	open_pair(&u, NULL);
 	RIG_UNTIL(u.r, round_of(&u, 64 * MIB, TSO));
 	NEEDS_SPLICE(&u);
 	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
-	assert_true(COUNT(&u, bulk_splice_bytes) > 32 * MIB);
-	assert_int_equal(COUNT(&u, bulk_lent_bytes), 0);
-	assert_int_equal(COUNT(&u, bulk_lent_frames), 0);
+	assert_true(COUNT(u.r, bulk_splice_bytes) > 32 * MIB);
+	assert_int_equal(COUNT(u.r, bulk_lent_bytes), 0);
+	assert_int_equal(COUNT(u.r, bulk_lent_frames), 0);
 	assert_int_equal(u.c.resends, 0);
 	assert_int_equal(rig_allocs(u.r), 0);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* Room for half a frame at a time: what the socket does not take is put into the pipe anew. */
 static void partial_splices_lose_nothing(void **state)
 {
 	struct rig_config cfg;
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	rig_config_defaults(&cfg);
 	cfg.stack.bulk = STACK_BULK_SPLICE;
 	cfg.stack.sndbuf = 20000;
 	cfg.tx_pieces = 7;
-	up_start(&u, &cfg);
+	open_pair(&u, &cfg);
 	RIG_UNTIL(u.r, round_of(&u, 8 * MIB, 30011));
 	NEEDS_SPLICE(&u);
 	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* H73: the pipe serves all flows, and no flow's remainder reaches another. */
@@ -144,22 +119,14 @@ static void flows_share_the_pipe_and_nothing_else(void **state)
 	uint64_t got[FLOWS] = { 0 };
 	struct rig_config cfg;
 	int fd[FLOWS], done = 0;
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	rig_config_defaults(&cfg);
 	cfg.stack.bulk = STACK_BULK_SPLICE;
 	cfg.stack.sndbuf = 30000;
-	up_start(&u, &cfg);
-	for (uint16_t i = 0; i < FLOWS; i++) {
-		rig_conn_init(&c[i], u.r, (uint16_t)(41000 + i), u.port);
-		c[i].tx_seed = 77U + i;
-		c[i].group = c;
-		c[i].group_size = i + 1U;
-		fd[i] = rig_conn_open(&c[i], u.lfd);
-	}
-	for (int i = 0; i < FLOWS; i++)
-		c[i].group_size = FLOWS;
+	open_pair(&u, &cfg);
+	rig_conn_open_all(c, fd, FLOWS, u.r, 41000, u.c.dport, u.lfd);
 	for (uint64_t since = clock_now_ns(); done < FLOWS;) {
 		done = 0;
 		rig_step(u.r, since, "all flows", __FILE__, __LINE__);
@@ -175,7 +142,7 @@ static void flows_share_the_pipe_and_nothing_else(void **state)
 	RIG_UNTIL(u.r, (rig_advance(u.r, LIMIT_BULK_POLL_MAX_NS), rig_held(u.r) == 0));
 	for (int i = 0; i < FLOWS; i++)
 		close(fd[i]);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* The rule switched off: whatever was accepted is released. */
@@ -185,7 +152,7 @@ static uint64_t release_at_once(struct bulk *b, struct bulk_loan *ln)
 	return ln->sent;
 }
 
-static uint64_t count_wrong(struct up *u)
+static uint64_t count_wrong(struct pair *u)
 {
 	uint64_t n = 0, wrong = 0;
 	uint8_t *want = malloc(u->c.tx_bytes), *have = malloc(u->c.tx_bytes);
@@ -219,9 +186,9 @@ static void an_ack_is_no_release(void **state)
 	(void)state;
 	no_rule.reap = release_at_once;
 	for (int rule = 0; rule < 2; rule++) {
-		struct up u;
+		struct pair u;
 
-		up_start(&u, NULL);
+		open_pair(&u, NULL);
 		if (!rule)
 			rig_stack(u.r)->tcp->bulk.engines[BULK_SPLICE] = &no_rule;
 		send_unread(&u, 6 * (uint64_t)TSO);
@@ -235,34 +202,34 @@ static void an_ack_is_no_release(void **state)
 		else
 			assert_true(count_wrong(&u) > u.c.tx_bytes / 4);
 		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
-		up_end(&u);
+		pair_end(&u);
 	}
 }
 
 /* H72: a reader that stops pins so much and no more; the rest goes by copy and by parking. */
 static void a_reader_that_stops_pins_little(void **state)
 {
-	struct up u;
+	struct pair u;
 	uint64_t total;
 
 	(void)state;
-	up_start(&u, NULL);
+	open_pair(&u, NULL);
 	for (int stop = 0; stop < 4; stop++) {
 		for (int i = 0; i < 100; i++) {
 			rig_conn_upload(&u.c, 256 * MIB, TSO);
 			tick(&u);
-			assert_true(COUNT(&u, bulk_lent_frames) <= LIMIT_BULK_LENT_SEGS);
-			assert_true(COUNT(&u, bulk_lent_bytes) <= LIMIT_BULK_LENT_BYTES);
+			assert_true(COUNT(u.r, bulk_lent_frames) <= LIMIT_BULK_LENT_SEGS);
+			assert_true(COUNT(u.r, bulk_lent_bytes) <= LIMIT_BULK_LENT_BYTES);
 			assert_true(rig_held(u.r) <= LIMIT_BULK_LENT_SEGS + LIMIT_TCP_HELD_FLOW);
 		}
 		NEEDS_SPLICE(&u);
-		assert_true(COUNT(&u, bulk_late) > 0);
+		assert_true(COUNT(u.r, bulk_late) > 0);
 		total = u.c.tx_bytes;
 		RIG_UNTIL(u.r, round_of(&u, total, TSO));
 		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
 	}
 	assert_int_equal(u.c.resends, 0);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /*
@@ -277,7 +244,7 @@ static void a_short_ring_is_not_lent_away(void **state)
 	struct rig_config cfg;
 	uint32_t most = 0;
 	int fd[FLOWS];
-	struct up u;
+	struct pair u;
 
 	(void)state;
 	rig_config_defaults(&cfg);
@@ -285,20 +252,12 @@ static void a_short_ring_is_not_lent_away(void **state)
 	cfg.caps.tx_ring = RING;
 	cfg.tx_pieces = 17;
 	cfg.tx_direct = true;
-	up_start(&u, &cfg);
-	for (uint16_t i = 0; i < FLOWS; i++) {
-		rig_conn_init(&c[i], u.r, (uint16_t)(41000 + i), u.port);
-		c[i].group = c;
-		c[i].group_size = i + 1U;
-		fd[i] = rig_conn_open(&c[i], u.lfd);
-	}
-	for (int i = 0; i < FLOWS; i++)
-		c[i].group_size = FLOWS;
+	open_pair(&u, &cfg);
+	rig_conn_open_all(c, fd, FLOWS, u.r, 41000, u.c.dport, u.lfd);
 	for (int k = 0; k < 200; k++) {
 		for (int i = 0; i < FLOWS; i++)
 			rig_conn_upload(&c[i], 16 * MIB, i % 2 ? 1400 : TSO);
-		rig_cycle(u.r);
-		rig_conn_poll(c);
+		rig_conn_cycle(c);
 		most = MAX(most, rig_held_descs(u.r));
 		assert_true(rig_held_descs(u.r) + LONGEST <= RING);
 		rig_advance(u.r, NS_PER_MS);
@@ -317,7 +276,7 @@ static void a_short_ring_is_not_lent_away(void **state)
 	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
 	for (int i = 0; i < FLOWS; i++)
 		close(fd[i]);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* The guest's FIN: nothing stays held for a reader that has not asked for the end. */
@@ -325,10 +284,10 @@ static void a_fin_is_not_taken_for_a_byte(void **state)
 {
 	struct flow_cursor at = { .proto = FLOW_TCP };
 	struct flow_snap seen;
-	struct up u;
+	struct pair u;
 
 	(void)state;
-	up_start(&u, NULL);
+	open_pair(&u, NULL);
 	send_unread(&u, 4 * (uint64_t)TSO);
 	rig_conn_fin(&u.c);
 	tick(&u);
@@ -340,7 +299,7 @@ static void a_fin_is_not_taken_for_a_byte(void **state)
 	assert_int_equal(count_wrong(&u), 0);
 	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
 	rig_read_eof(u.r, u.fd);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /*
@@ -351,12 +310,12 @@ static void a_connection_closed_both_ways_may_still_be_read(void **state)
 {
 	(void)state;
 	for (int host_first = 0; host_first < 2; host_first++) {
-		struct up u;
+		struct pair u;
 
-		up_start(&u, NULL);
+		open_pair(&u, NULL);
 		if (host_first) {
 			assert_int_equal(shutdown(u.fd, SHUT_WR), 0);
-			RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.fin));
+			RIG_CONN_UNTIL(&u.c, u.c.fin);
 		}
 		send_unread(&u, 4 * (uint64_t)TSO);
 		rig_conn_fin(&u.c);
@@ -364,7 +323,7 @@ static void a_connection_closed_both_ways_may_still_be_read(void **state)
 		NEEDS_SPLICE(&u);
 		if (!host_first) {
 			assert_int_equal(shutdown(u.fd, SHUT_WR), 0);
-			RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.fin));
+			RIG_CONN_UNTIL(&u.c, u.c.fin);
 		}
 		for (int i = 0; i < 50; i++)
 			tick(&u);
@@ -373,17 +332,17 @@ static void a_connection_closed_both_ways_may_still_be_read(void **state)
 		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
 		rig_read_eof(u.r, u.fd);
 		RIG_UNTIL(u.r, (tick(&u), rig_conn_acked(&u.c)));
-		up_end(&u);
+		pair_end(&u);
 	}
 }
 
 /* H73: the peer resets with bytes on the way: its queue is gone, all tokens return. */
 static void a_peer_that_resets_releases_all(void **state)
 {
-	struct up u;
+	struct pair u;
 
 	(void)state;
-	up_start(&u, NULL);
+	open_pair(&u, NULL);
 	send_unread(&u, 8 * (uint64_t)TSO);
 	NEEDS_SPLICE(&u);
 	assert_true(rig_held(u.r) > 0);
@@ -392,7 +351,7 @@ static void a_peer_that_resets_releases_all(void **state)
 	rig_conn_poll(&u.c);
 	assert_true(u.c.rst);
 	u.fd = dup(u.lfd);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /*
@@ -403,15 +362,15 @@ static void a_peer_that_resets_releases_all(void **state)
 static void a_reset_waits_for_the_reader(void **state)
 {
 	uint8_t byte;
-	struct up u;
+	struct pair u;
 
 	(void)state;
-	up_start(&u, NULL);
+	open_pair(&u, NULL);
 	send_unread(&u, 4 * (uint64_t)TSO);
 	NEEDS_SPLICE(&u);
 	rig_conn_segment(&u.c, RIG_RST, u.c.snd_nxt, NULL, 0);
 	rig_cycle(u.r);
-	assert_int_equal(COUNT(&u, tcp_active), 0);
+	assert_int_equal(COUNT(u.r, tcp_active), 0);
 	for (int i = 0; i < 100; i++)
 		rig_advance(u.r, LIMIT_BULK_POLL_MAX_NS);
 	assert_true(rig_held(u.r) > 0);
@@ -419,7 +378,7 @@ static void a_reset_waits_for_the_reader(void **state)
 	RIG_UNTIL(u.r, (rig_advance(u.r, LIMIT_BULK_POLL_MAX_NS), rig_held(u.r) == 0));
 	assert_int_equal(recv(u.fd, &byte, 1, MSG_DONTWAIT), -1);
 	assert_int_equal(errno, ECONNRESET);
-	up_end(&u);
+	pair_end(&u);
 }
 
 struct reader {
@@ -454,10 +413,10 @@ static void *read_late(void *arg)
 static void a_driver_that_leaves_waits_for_readers(void **state)
 {
 	struct reader rd;
-	struct up u;
+	struct pair u;
 
 	(void)state;
-	up_start(&u, NULL);
+	open_pair(&u, NULL);
 	send_unread(&u, 4 * (uint64_t)TSO);
 	NEEDS_SPLICE(&u);
 	assert_true(rig_held(u.r) > 0);
@@ -466,13 +425,13 @@ static void a_driver_that_leaves_waits_for_readers(void **state)
 	rig_detach(u.r); /* checks that every token is back */
 	pthread_join(rd.thread, NULL);
 	assert_int_equal(rd.wrong, 0);
-	assert_int_equal(COUNT(&u, bulk_abandoned), 0);
-	assert_int_equal(COUNT(&u, tcp_active), 1);
+	assert_int_equal(COUNT(u.r, bulk_abandoned), 0);
+	assert_int_equal(COUNT(u.r, tcp_active), 1);
 	rig_attach(u.r);
 	u.got = rd.total;
 	RIG_UNTIL(u.r, round_of(&u, 8 * MIB, TSO));
 	RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
-	up_end(&u);
+	pair_end(&u);
 }
 
 /*
@@ -485,27 +444,27 @@ static void a_driver_that_leaves_resets_the_others(void **state)
 	(void)state;
 	for (int fin = 0; fin < 2; fin++) {
 		uint8_t buf[65536];
-		struct up u;
+		struct pair u;
 		ssize_t n;
 
-		up_start(&u, NULL);
+		open_pair(&u, NULL);
 		send_unread(&u, 4 * (uint64_t)TSO);
 		NEEDS_SPLICE(&u);
 		if (fin)
 			rig_conn_fin(&u.c);
 		RIG_UNTIL(u.r, (tick(&u), rig_conn_acked(&u.c)));
 		rig_detach(u.r);
-		assert_true(COUNT(&u, bulk_abandoned) > 0);
+		assert_true(COUNT(u.r, bulk_abandoned) > 0);
 		while ((n = recv(u.fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
 			;
 		assert_int_equal(n, -1);
 		assert_int_equal(errno, ECONNRESET);
 		assert_false(u.c.rst);
 		rig_attach(u.r);
-		RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.rst));
+		RIG_CONN_UNTIL(&u.c, u.c.rst);
 		assert_int_equal(u.c.last.seq, u.c.rcv_nxt); /* exact, RFC 5961 3.2 */
-		assert_int_equal(COUNT(&u, tcp_active), 0);
-		up_end(&u);
+		assert_int_equal(COUNT(u.r, tcp_active), 0);
+		pair_end(&u);
 	}
 }
 
@@ -517,12 +476,12 @@ static void a_reader_that_splices_is_not_covered(void **state)
 {
 	uint8_t *want, *have;
 	uint64_t wrong = 0;
-	struct up u;
+	struct pair u;
 	ssize_t n;
 	int p[2];
 
 	(void)state;
-	up_start(&u, NULL);
+	open_pair(&u, NULL);
 	send_unread(&u, 2 * (uint64_t)TSO);
 	NEEDS_SPLICE(&u);
 	assert_int_equal(pipe2(p, O_NONBLOCK | O_CLOEXEC), 0);
@@ -532,7 +491,7 @@ static void a_reader_that_splices_is_not_covered(void **state)
 	u.got = (uint64_t)n;
 	want = malloc((size_t)n);
 	have = malloc((size_t)n);
-	RIG_UNTIL(u.r, (rig_pump_read(u.fd, u.c.tx_seed, &u.got), tick(&u), rig_held(u.r) == 0));
+	RIG_UNTIL(u.r, (pair_read(&u), tick(&u), rig_held(u.r) == 0));
 	rig_pattern(want, (size_t)n, u.c.tx_seed, 0);
 	assert_int_equal(read(p[0], have, (size_t)n), n);
 	for (ssize_t i = 0; i < n; i++)
@@ -542,7 +501,7 @@ static void a_reader_that_splices_is_not_covered(void **state)
 	free(have);
 	close(p[0]);
 	close(p[1]);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* auto: only to peers that were named, and only what is worth it. */
@@ -551,7 +510,7 @@ static void auto_splices_only_where_it_may(void **state)
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		struct rig_config cfg;
-		struct up u;
+		struct pair u;
 
 		rig_config_defaults(&cfg);
 		cfg.stack.bulk = STACK_BULK_AUTO;
@@ -559,7 +518,7 @@ static void auto_splices_only_where_it_may(void **state)
 		cfg.stack.splice_to[0] = (struct stack_net){
 			ipaddr_from_v4(i == 0 ? 0x7f010000 : 0x7f000000), i == 0 ? 112 : 104
 		};
-		up_start(&u, &cfg);
+		open_pair(&u, &cfg);
 		for (int k = 0; i == 1 && k < 100; k++) { /* small ones, one at a time */
 			rig_conn_upload(&u.c, u.c.tx_bytes + 1400, 1400);
 			round_of(&u, u.c.tx_bytes, 1400);
@@ -569,11 +528,11 @@ static void auto_splices_only_where_it_may(void **state)
 		if (i == 2)
 			NEEDS_SPLICE(&u);
 		else
-			assert_int_equal(COUNT(&u, bulk_splice_bytes), 0);
+			assert_int_equal(COUNT(u.r, bulk_splice_bytes), 0);
 		if (i == 1)
-			assert_true(COUNT(&u, bulk_small) > 0);
+			assert_true(COUNT(u.r, bulk_small) > 0);
 		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
-		up_end(&u);
+		pair_end(&u);
 	}
 }
 
@@ -601,15 +560,15 @@ static void a_peer_behind_a_veth_gets_copies(void **state)
 	no_rule.reap = release_at_once;
 	for (int i = NO_RULE; i < CASES; i++) {
 		struct rig_config cfg;
-		struct up u;
+		struct pair u;
 
 		rig_config_defaults(&cfg);
 		cfg.stack.bulk = i == AUTO ? STACK_BULK_AUTO : STACK_BULK_SPLICE;
 		cfg.stack.nsplice_to = 1; /* any */
-		up_start(&u, &cfg);
+		open_pair(&u, &cfg);
 		if (!rig_stack(u.r)->tcp->bulk.engines[BULK_SPLICE]) {
 			print_message("SKIP: no splice engine here\n");
-			up_end(&u);
+			pair_end(&u);
 			skip();
 		}
 		if (i == NO_RULE)
@@ -618,16 +577,16 @@ static void a_peer_behind_a_veth_gets_copies(void **state)
 		RIG_UNTIL(u.r, (tick(&u), rig_conn_acked(&u.c)));
 		RIG_UNTIL(u.r, (tick(&u), rig_held(u.r) == 0));
 		if (i == NO_RULE) {
-			assert_true(COUNT(&u, bulk_splice_bytes) == u.c.tx_bytes);
+			assert_true(COUNT(u.r, bulk_splice_bytes) == u.c.tx_bytes);
 			assert_true(count_wrong(&u) > u.c.tx_bytes / 4);
 		} else {
 			assert_int_equal(count_wrong(&u), 0);
 			/* More of it, in batches that auto, too, would give away. */
 			RIG_UNTIL(u.r, round_of(&u, 16 * MIB, TSO));
-			assert_int_equal(COUNT(&u, bulk_splice_bytes), 0);
-			assert_int_equal(COUNT(&u, bulk_elsewhere), 1);
+			assert_int_equal(COUNT(u.r, bulk_splice_bytes), 0);
+			assert_int_equal(COUNT(u.r, bulk_elsewhere), 1);
 		}
-		up_end(&u);
+		pair_end(&u);
 	}
 }
 

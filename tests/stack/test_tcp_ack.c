@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ACKs of requests: carried by answers that are quick, and never late enough to matter. */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/pair_rig.h"
 
 #include <unistd.h>
 
@@ -8,44 +8,22 @@
 #include "src/base/clock.h"
 #include "tcpstack/limits.h"
 
-struct talk {
-	struct rig *r;
-	struct rig_conn c;
-	int lfd, fd;
-	uint64_t sent, got;
-};
-
-static void start(struct talk *k)
+static void start(struct pair *k)
 {
-	struct rig_config cfg;
-	uint16_t port;
-
-	*k = (struct talk){ .lfd = rig_listen(&port) };
-	rig_config_defaults(&cfg);
-	k->r = rig_new(&cfg);
-	rig_conn_init(&k->c, k->r, 20000, port);
-	k->fd = rig_conn_open(&k->c, k->lfd);
+	pair_open(k, NULL);
 	k->c.auto_ack = false; /* the next request carries it */
-	rig_cycle(k->r);
-	rig_conn_poll(&k->c);
-}
-
-static void end(struct talk *k)
-{
-	close(k->fd);
-	close(k->lfd);
-	rig_free(k->r);
+	rig_conn_cycle(&k->c);
 }
 
 /* A request of @len bytes; @after that the host's program has it. Return: bare ACKs until then */
-static uint32_t ask(struct talk *k, uint32_t len, uint64_t after)
+static uint32_t ask(struct pair *k, uint32_t len, uint64_t after)
 {
 	uint32_t acks = k->c.acks;
 	uint64_t want = k->got + len;
 
 	rig_conn_send(&k->c, len);
 	rig_cycle(k->r);
-	rig_pump_read(k->fd, k->c.tx_seed, &k->got);
+	pair_read(k);
 	assert_int_equal(k->got, want);
 	if (after) {
 		rig_advance(k->r, after);
@@ -56,21 +34,20 @@ static uint32_t ask(struct talk *k, uint32_t len, uint64_t after)
 }
 
 /* Its answer. Return: bare ACKs until then */
-static uint32_t answer(struct talk *k)
+static uint32_t answer(struct pair *k)
 {
 	uint32_t acks = k->c.acks;
 	uint64_t want = k->c.rx_bytes + 100;
 
-	rig_pump_write(k->fd, k->c.rx_seed, &k->sent, k->sent + 100);
-	rig_cycle(k->r);
-	rig_conn_poll(&k->c);
+	pair_write(k, k->sent + 100);
+	rig_conn_cycle(&k->c);
 	assert_int_equal(k->c.rx_bytes, want);
 	assert_true(rig_conn_acked(&k->c));
 	return k->c.acks - acks;
 }
 
 /* As many quick answers as it takes. */
-static void be_quick(struct talk *k)
+static void be_quick(struct pair *k)
 {
 	for (int i = 0; i < LIMIT_TCP_ACK_QUICK; i++) {
 		assert_int_equal(ask(k, 10, 0), 1);
@@ -80,7 +57,7 @@ static void be_quick(struct talk *k)
 
 static void quick_answers_carry_the_ack(void **state)
 {
-	struct talk k;
+	struct pair k;
 
 	(void)state;
 	start(&k);
@@ -90,30 +67,29 @@ static void quick_answers_carry_the_ack(void **state)
 		assert_int_equal(answer(&k), 0);
 	}
 	assert_int_equal(k.c.frames, 100 + LIMIT_TCP_ACK_QUICK);
-	end(&k);
+	pair_end(&k);
 }
 
 /* H52: who waits for the ACK (Nagle) gets it, soon, and from then on at once. */
 static void an_ack_waits_a_moment_and_no_more(void **state)
 {
-	struct talk k;
+	struct pair k;
 
 	(void)state;
 	start(&k);
 	be_quick(&k);
 	assert_int_equal(ask(&k, 10, LIMIT_TCP_ACK_WAIT_NS - NS_PER_MS), 0);
 	rig_advance(k.r, 2 * NS_PER_MS); /* the wheel's tick may be late by one */
-	rig_cycle(k.r);
-	rig_conn_poll(&k.c);
+	rig_conn_cycle(&k.c);
 	assert_true(rig_conn_acked(&k.c));
 	assert_int_equal(answer(&k), 0);
 	be_quick(&k);
-	end(&k);
+	pair_end(&k);
 }
 
 static void slow_answers_are_not_waited_for(void **state)
 {
-	struct talk k;
+	struct pair k;
 
 	(void)state;
 	start(&k);
@@ -121,13 +97,13 @@ static void slow_answers_are_not_waited_for(void **state)
 		assert_int_equal(ask(&k, 10, LIMIT_TCP_ACK_WAIT_NS + NS_PER_MS), 1);
 		assert_int_equal(answer(&k), 0);
 	}
-	end(&k);
+	pair_end(&k);
 }
 
 /* Every second segment is ACKed at once (RFC 9293 3.8.6.3), and so is what is not short. */
 static void a_second_segment_is_acked_at_once(void **state)
 {
-	struct talk k;
+	struct pair k;
 
 	(void)state;
 	start(&k);
@@ -139,12 +115,12 @@ static void a_second_segment_is_acked_at_once(void **state)
 	assert_int_equal(ask(&k, 10, 0), 1);
 	assert_int_equal(answer(&k), 0);
 	assert_int_equal(ask(&k, LIMIT_TCP_ACK_WAIT_BYTES + 1, 0), 1);
-	end(&k);
+	pair_end(&k);
 }
 
 static void a_fin_is_acked_at_once(void **state)
 {
-	struct talk k;
+	struct pair k;
 	uint32_t acks;
 
 	(void)state;
@@ -153,11 +129,10 @@ static void a_fin_is_acked_at_once(void **state)
 	assert_int_equal(ask(&k, 10, 0), 0);
 	acks = k.c.acks;
 	rig_conn_fin(&k.c);
-	rig_cycle(k.r);
-	rig_conn_poll(&k.c);
+	rig_conn_cycle(&k.c);
 	assert_int_equal(k.c.acks, acks + 1);
 	assert_true(rig_conn_acked(&k.c));
-	end(&k);
+	pair_end(&k);
 }
 
 int main(void)

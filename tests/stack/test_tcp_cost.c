@@ -6,10 +6,6 @@
 
 #include "src/base/base.h"
 
-#define MIB (1ULL << 20)
-
-#define COUNT(r, name) counter_get(&stack_counters(rig_stack(r))->name)
-
 /* Budgets of design.md section 6. */
 #define CALLS_PER_ROUND_TRIP 6
 #define CALLS_PER_CRR	     18

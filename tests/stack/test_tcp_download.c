@@ -3,7 +3,7 @@
  * Host to guest: bytes, a guest that does not read, lost frames, and buffers that
  * run out. Every test runs with SO_PEEK_OFF and again as on a kernel without it.
  */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/pair_rig.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,19 +11,8 @@
 #include "src/base/base.h"
 #include "tcpstack/limits.h"
 
-#define MIB (1ULL << 20)
-
-#define COUNT(r, name) counter_get(&stack_counters(rig_stack(r))->name)
-
 /* What every test starts from; the group's setup switches it. */
 static bool no_offset;
-
-struct down {
-	struct rig *r;
-	struct rig_conn c;
-	int lfd, fd;
-	uint64_t sent;
-};
 
 static void down_config(struct rig_config *cfg)
 {
@@ -31,95 +20,59 @@ static void down_config(struct rig_config *cfg)
 	cfg->stack.no_peek_offset = no_offset;
 }
 
-static void down_start(struct down *d, const struct rig_config *cfg)
+static void down_start(struct pair *d, const struct rig_config *cfg)
 {
 	struct rig_config def;
-	uint16_t port;
 
 	down_config(&def);
-	d->r = rig_new(cfg ? cfg : &def);
-	d->lfd = rig_listen(&port);
-	d->sent = 0;
-	rig_conn_init(&d->c, d->r, 40000, port);
+	pair_start(d, cfg ? cfg : &def);
 }
 
-static void down_open(struct down *d)
+static void down_open(struct pair *d, const struct rig_config *cfg)
 {
-	d->fd = rig_conn_open(&d->c, d->lfd);
-}
-
-static void down_end(struct down *d)
-{
-	close(d->fd);
-	close(d->lfd);
-	rig_free(d->r);
-}
-
-/* The server writes what it can, the guest takes what has come. */
-static bool download_round(struct down *d, uint64_t total)
-{
-	rig_pump_write(d->fd, d->c.rx_seed, &d->sent, total);
-	rig_conn_poll(&d->c);
-	return d->c.rx_bytes == total;
-}
-
-/* Cycles until nothing moves any more. */
-static void settle(struct down *d, uint64_t total)
-{
-	uint32_t still = 0;
-
-	while (still < 20) {
-		uint64_t before = d->c.rx_bytes + d->sent;
-
-		rig_pump_write(d->fd, d->c.rx_seed, &d->sent, total);
-		rig_cycle(d->r);
-		rig_conn_poll(&d->c);
-		still = d->c.rx_bytes + d->sent == before ? still + 1 : 0;
-	}
+	down_start(d, cfg);
+	pair_connect(d);
 }
 
 static void download(const struct rig_config *cfg, uint64_t total)
 {
-	struct down d;
+	struct pair d;
 
-	down_start(&d, cfg);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, total));
+	down_open(&d, cfg);
+	RIG_UNTIL(d.r, pair_download(&d, total));
 	assert_int_equal(COUNT(d.r, tcp_retransmits), 0);
 	assert_int_equal(COUNT(d.r, tcp_rx_payload), total);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* H56 is about speed; that the one copy is right is checked byte by byte. */
 static void every_byte_arrives_by_tso(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 
-	down_start(&d, NULL);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 16 * MIB));
+	down_open(&d, NULL);
+	RIG_UNTIL(d.r, pair_download(&d, 16 * MIB));
 	assert_true(d.c.gso_frames > 0);
 	assert_true(d.c.max_payload > 60000);
 	assert_int_equal(COUNT(d.r, tcp_retransmits), 0);
-	down_end(&d);
+	pair_end(&d);
 }
 
 static void every_byte_arrives_without_tso(void **state)
 {
 	(void)state;
 	struct rig_config cfg;
-	struct down d;
+	struct pair d;
 
 	down_config(&cfg);
 	cfg.caps.rx_tso4 = false;
-	down_start(&d, &cfg);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 8 * MIB));
+	down_open(&d, &cfg);
+	RIG_UNTIL(d.r, pair_download(&d, 8 * MIB));
 	assert_int_equal(d.c.max_payload, 1460);
 	/* Several frames to a receive. */
 	assert_true(COUNT(d.r, syscalls) < d.c.frames);
-	down_end(&d);
+	pair_end(&d);
 }
 
 static void every_byte_arrives_with_full_checksums(void **state)
@@ -153,16 +106,16 @@ static void small_mss_is_honoured(void **state)
 {
 	(void)state;
 	struct rig_config cfg;
-	struct down d;
+	struct pair d;
 
 	down_config(&cfg);
 	cfg.caps.rx_tso4 = false;
 	down_start(&d, &cfg);
 	d.c.mss = 0; /* none: 536, RFC 9293 3.7.1 */
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 300000));
+	pair_connect(&d);
+	RIG_UNTIL(d.r, pair_download(&d, 300000));
 	assert_int_equal(d.c.max_payload, 536);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* Buffers of 256 bytes, merged: a frame is hundreds of pieces. */
@@ -194,38 +147,37 @@ static void unmerged_buffers(void **state)
 static void our_sequence_wraps(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 	uint32_t left;
 
 	down_start(&d, NULL);
 	rig_conn_syn(&d.c);
-	RIG_UNTIL(d.r, (rig_conn_poll(&d.c), d.c.synack));
+	RIG_CONN_UNTIL(&d.c, d.c.synack);
 	rig_conn_segment(&d.c, RIG_RST, d.c.snd_nxt, NULL, 0);
 	close(rig_accept(d.r, d.lfd));
 	/* The clock part of the number counts 4 us (RFC 6528): wait until it is near the end. */
 	left = 0U - d.c.irs - 500000;
 	rig_advance(d.r, (uint64_t)left * 4 * NS_PER_US);
 	d.c.synack = false;
-	down_open(&d);
+	pair_connect(&d);
 	assert_true(d.c.irs > UINT32_MAX - 600000);
-	RIG_UNTIL(d.r, download_round(&d, 3 * MIB));
+	RIG_UNTIL(d.r, pair_download(&d, 3 * MIB));
 	assert_true(d.c.rcv_nxt < 4 * MIB);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* A guest that stops reading: the window shuts, is probed, opens, and nothing is missing. */
 static void guest_that_does_not_read_loses_nothing(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 	uint64_t before;
 
-	down_start(&d, NULL);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 1 * MIB));
+	down_open(&d, NULL);
+	RIG_UNTIL(d.r, pair_download(&d, 1 * MIB));
 	d.c.window = 0;
 	rig_conn_ack(&d.c);
-	settle(&d, 8 * MIB);
+	pair_download_fill(&d, 8 * MIB);
 	before = d.c.rx_bytes;
 	d.c.acks = 0;
 	rig_advance(d.r, 5 * NS_PER_S);
@@ -234,42 +186,41 @@ static void guest_that_does_not_read_loses_nothing(void **state)
 	assert_int_equal(d.c.rx_bytes, before);
 	d.c.window = 1U << 20;
 	rig_conn_ack(&d.c);
-	RIG_UNTIL(d.r, download_round(&d, 8 * MIB));
-	down_end(&d);
+	RIG_UNTIL(d.r, pair_download(&d, 8 * MIB));
+	pair_end(&d);
 }
 
 /* The guest's update is lost: the next probe finds the window open. */
 static void lost_window_update_is_found_by_a_probe(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 
-	down_start(&d, NULL);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 100000));
+	down_open(&d, NULL);
+	RIG_UNTIL(d.r, pair_download(&d, 100000));
 	d.c.window = 0;
 	rig_conn_ack(&d.c);
-	settle(&d, 2 * MIB);
+	pair_download_fill(&d, 2 * MIB);
 	d.c.window = 1U << 20; /* and nothing is sent */
 	rig_advance(d.r, 2 * NS_PER_S);
 	rig_conn_poll(&d.c); /* answers the probe */
-	RIG_UNTIL(d.r, download_round(&d, 2 * MIB));
-	down_end(&d);
+	RIG_UNTIL(d.r, pair_download(&d, 2 * MIB));
+	pair_end(&d);
 }
 
 /* A window of a few bytes at a time. */
 static void tiny_window(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 
 	down_start(&d, NULL);
 	d.c.wscale = -1;
 	d.c.window = 700;
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 100000));
+	pair_connect(&d);
+	RIG_UNTIL(d.r, pair_download(&d, 100000));
 	assert_true(d.c.max_payload <= 700);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* H14, H54: the ring runs dry in the middle and is filled up a little at a time. */
@@ -277,21 +228,20 @@ static void starved_ring_is_served_after_each_refill(void **state)
 {
 	(void)state;
 	struct rig_config cfg;
-	struct down d;
+	struct pair d;
 
 	down_config(&cfg);
 	cfg.auto_refill = false;
 	cfg.rx_buffers = 40;
-	down_start(&d, &cfg);
-	down_open(&d);
+	down_open(&d, &cfg);
 	for (uint64_t since = clock_now_ns(); d.c.rx_bytes < MIB;) {
-		rig_pump_write(d.fd, d.c.rx_seed, &d.sent, MIB);
+		pair_write(&d, MIB);
 		rig_step(d.r, since, "a starved download", __FILE__, __LINE__);
 		rig_conn_poll(&d.c);
 		rig_cycle(d.r); /* the ACKs find an empty ring: only the refill can help */
 		rig_refill(d.r, 3);
 	}
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* H54: what is in flight never exceeds what the guest gave room for. */
@@ -299,19 +249,18 @@ static void ring_without_refill_bounds_what_is_sent(void **state)
 {
 	(void)state;
 	struct rig_config cfg;
-	struct down d;
+	struct pair d;
 
 	down_config(&cfg);
 	cfg.auto_refill = false;
-	down_start(&d, &cfg);
-	down_open(&d);
-	settle(&d, 8 * MIB);
+	down_open(&d, &cfg);
+	pair_download_fill(&d, 8 * MIB);
 	assert_true(d.c.rx_bytes <= 256 * 4096);
 	assert_true(d.c.rx_bytes > 128 * 4096);
 	rig_set_auto_refill(d.r, true);
 	rig_refill(d.r, UINT32_MAX);
-	RIG_UNTIL(d.r, download_round(&d, 8 * MIB));
-	down_end(&d);
+	RIG_UNTIL(d.r, pair_download(&d, 8 * MIB));
+	pair_end(&d);
 }
 
 /* H33: three duplicate ACKs bring the lost frame again, without waiting for a timer. */
@@ -319,21 +268,20 @@ static void lost_frame_is_resent_on_duplicate_acks(void **state)
 {
 	(void)state;
 	struct rig_config cfg;
-	struct down d;
+	struct pair d;
 	uint64_t now;
 
 	down_config(&cfg);
 	cfg.caps.rx_tso4 = false; /* frames enough for duplicate ACKs */
-	down_start(&d, &cfg);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 200000));
+	down_open(&d, &cfg);
+	RIG_UNTIL(d.r, pair_download(&d, 200000));
 	now = rig_now(d.r);
 	d.c.lose = 1;
-	RIG_UNTIL(d.r, download_round(&d, 2 * MIB));
+	RIG_UNTIL(d.r, pair_download(&d, 2 * MIB));
 	assert_int_equal(d.c.lose, 0);
 	assert_int_equal(rig_now(d.r), now); /* no time has passed */
 	assert_in_range(COUNT(d.r, tcp_retransmits), 1, 3);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* H33, RFC 6582: several holes in one window are filled one after the other. */
@@ -341,38 +289,36 @@ static void several_lost_frames_are_resent(void **state)
 {
 	(void)state;
 	struct rig_config cfg;
-	struct down d;
+	struct pair d;
 
 	down_config(&cfg);
 	cfg.caps.rx_tso4 = false;
-	down_start(&d, &cfg);
-	down_open(&d);
+	down_open(&d, &cfg);
 	for (int i = 0; i < 10; i++) {
 		uint64_t total = d.c.rx_bytes + 300000;
 		uint64_t since = clock_now_ns();
 
 		d.c.lose = 1 + (uint32_t)i % 4;
-		while (!download_round(&d, total)) {
+		while (!pair_download(&d, total)) {
 			rig_step(d.r, since, "lossy download", __FILE__, __LINE__);
 			rig_conn_poll(&d.c);
 			rig_advance(d.r, 20 * NS_PER_MS);
 		}
 	}
 	assert_true(COUNT(d.r, tcp_retransmits) > 10);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* H33: the last frame is lost, so there are no duplicate ACKs; the timer has it. */
 static void lost_tail_is_resent_on_timeout(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 
-	down_start(&d, NULL);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 100000));
+	down_open(&d, NULL);
+	RIG_UNTIL(d.r, pair_download(&d, 100000));
 	d.c.lose = 100;
-	settle(&d, 100500);
+	pair_download_fill(&d, 100500);
 	assert_int_equal(d.c.rx_bytes, 100000);
 	d.c.lose = 0;
 	rig_advance(d.r, 150 * NS_PER_MS);
@@ -381,42 +327,40 @@ static void lost_tail_is_resent_on_timeout(void **state)
 	rig_advance(d.r, 2 * NS_PER_S);
 	rig_conn_poll(&d.c);
 	assert_int_equal(d.c.rx_bytes, 100500);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* Everything is lost for a while: back to the first byte, at doubling intervals. */
 static void blackout_is_survived(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 
-	down_start(&d, NULL);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 50000));
+	down_open(&d, NULL);
+	RIG_UNTIL(d.r, pair_download(&d, 50000));
 	d.c.lose = UINT32_MAX;
-	settle(&d, 2 * MIB);
+	pair_download_fill(&d, 2 * MIB);
 	rig_advance(d.r, 10 * NS_PER_S);
 	rig_conn_poll(&d.c);
 	assert_in_range(COUNT(d.r, tcp_retransmits), 3, 40);
 	d.c.lose = 0;
 	rig_advance(d.r, 30 * NS_PER_S);
-	RIG_UNTIL(d.r, download_round(&d, 2 * MIB));
-	down_end(&d);
+	RIG_UNTIL(d.r, pair_download(&d, 2 * MIB));
+	pair_end(&d);
 }
 
 /* A VM is paused for ten minutes and for an hour, with bytes under way in both directions. */
 static void paused_guest_loses_nothing(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 	uint64_t got = 0;
 
-	down_start(&d, NULL);
-	down_open(&d);
-	RIG_UNTIL(d.r, download_round(&d, 100000));
+	down_open(&d, NULL);
+	RIG_UNTIL(d.r, pair_download(&d, 100000));
 	for (int i = 0; i < 2; i++) {
 		rig_set_auto_refill(d.r, false);
-		rig_pump_write(d.fd, d.c.rx_seed, &d.sent, d.sent + 8 * MIB);
+		pair_write(&d, d.sent + 8 * MIB);
 		rig_conn_send(&d.c, 1000);
 		if (i)
 			shutdown(d.fd, SHUT_WR);
@@ -425,26 +369,25 @@ static void paused_guest_loses_nothing(void **state)
 		rig_advance(d.r, (i ? 3600 : 600) * NS_PER_S);
 		rig_set_auto_refill(d.r, true);
 		rig_refill(d.r, UINT32_MAX);
-		RIG_UNTIL(d.r, download_round(&d, d.sent));
+		RIG_UNTIL(d.r, pair_download(&d, d.sent));
 		assert_false(d.c.rst);
-		RIG_UNTIL(d.r, (rig_conn_poll(&d.c), rig_conn_acked(&d.c)));
+		RIG_CONN_UNTIL(&d.c, rig_conn_acked(&d.c));
 	}
-	RIG_UNTIL(d.r, (rig_conn_poll(&d.c), d.c.fin));
+	RIG_CONN_UNTIL(&d.c, d.c.fin);
 	rig_pump_read(d.fd, d.c.tx_seed, &got);
 	assert_int_equal(got, 2000);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* A guest that never answers again is given up, and the host's side reset. */
 static void dead_guest_is_given_up(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 
-	down_start(&d, NULL);
-	down_open(&d);
+	down_open(&d, NULL);
 	d.c.auto_ack = false;
-	settle(&d, 1000);
+	pair_download_fill(&d, 1000);
 	rig_advance(d.r, LIMIT_TCP_SILENT_NS - 60 * NS_PER_S);
 	rig_conn_poll(&d.c);
 	assert_false(d.c.rst);
@@ -452,23 +395,22 @@ static void dead_guest_is_given_up(void **state)
 	rig_conn_poll(&d.c);
 	assert_true(d.c.rst);
 	assert_int_equal(COUNT(d.r, tcp_active), 0);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* H34: data in flight and a half-closed peer: no events, no timers but the one. */
 static void flow_in_flight_costs_nothing(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 	uint64_t calls;
 
-	down_start(&d, NULL);
-	down_open(&d);
+	down_open(&d, NULL);
 	d.c.auto_ack = false;
 	/* No more than the kernel's receive buffer holds: nothing leaves it here. */
-	rig_pump_write(d.fd, d.c.rx_seed, &d.sent, 40000);
+	pair_write(&d, 40000);
 	shutdown(d.fd, SHUT_WR);
-	RIG_UNTIL(d.r, (rig_conn_poll(&d.c), d.c.fin));
+	RIG_CONN_UNTIL(&d.c, d.c.fin);
 	for (int i = 0; i < 10; i++)
 		rig_cycle(d.r);
 	calls = COUNT(d.r, syscalls);
@@ -477,7 +419,7 @@ static void flow_in_flight_costs_nothing(void **state)
 		stack_run(rig_stack(d.r));
 	}
 	assert_true(COUNT(d.r, syscalls) <= calls + 100);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* Several flows share the ring: none waits for another to end. */
@@ -496,14 +438,7 @@ static void flows_take_turns(void **state)
 	down_config(&cfg);
 	cfg.rx_buffers = 64;
 	r = rig_new(&cfg);
-	for (uint16_t i = 0; i < FLOWS; i++) {
-		rig_conn_init(&c[i], r, (uint16_t)(40000 + i), port);
-		c[i].group = c;
-		c[i].group_size = i + 1U;
-		fd[i] = rig_conn_open(&c[i], lfd);
-	}
-	for (uint16_t i = 0; i < FLOWS; i++)
-		c[i].group_size = FLOWS;
+	rig_conn_open_all(c, fd, FLOWS, r, 40000, port, lfd);
 	while (c[0].rx_bytes < 4 * MIB) {
 		for (uint16_t i = 0; i < FLOWS; i++)
 			rig_pump_write(fd[i], c[i].rx_seed, &sent[i], 64 * MIB);
@@ -533,46 +468,44 @@ static void small_receive_buffer_does_not_stall(void **state)
 static void urgent_bytes_are_in_band(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 
-	down_start(&d, NULL);
-	down_open(&d);
+	down_open(&d, NULL);
 	for (int i = 0; i < 20; i++) {
 		uint8_t byte;
 
-		rig_pump_write(d.fd, d.c.rx_seed, &d.sent, d.sent + 2000);
+		pair_write(&d, d.sent + 2000);
 		rig_pattern(&byte, 1, d.c.rx_seed, d.sent++);
 		assert_int_equal(send(d.fd, &byte, 1, MSG_OOB), 1);
 		if (i & 1)
-			rig_pump_write(d.fd, d.c.rx_seed, &d.sent, d.sent + 3000);
+			pair_write(&d, d.sent + 3000);
 		if (i & 2)
-			RIG_UNTIL(d.r, (rig_conn_poll(&d.c), d.c.rx_bytes == d.sent));
+			RIG_CONN_UNTIL(&d.c, d.c.rx_bytes == d.sent);
 	}
-	rig_pump_write(d.fd, d.c.rx_seed, &d.sent, d.sent + 5000);
+	pair_write(&d, d.sent + 5000);
 	shutdown(d.fd, SHUT_WR);
-	RIG_UNTIL(d.r, (rig_conn_poll(&d.c), d.c.fin));
+	RIG_CONN_UNTIL(&d.c, d.c.fin);
 	assert_int_equal(d.c.rx_bytes, d.sent);
 	assert_int_equal(COUNT(d.r, tcp_retransmits), 0);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* A driver reset in the middle: frames are gone, the flow recovers by itself. */
 static void driver_reset_in_the_middle(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 
-	down_start(&d, NULL);
-	down_open(&d);
+	down_open(&d, NULL);
 	d.c.auto_ack = false;
-	settle(&d, 4 * MIB);
+	pair_download_fill(&d, 4 * MIB);
 	rig_detach(d.r);
 	rig_advance(d.r, 1 * NS_PER_S);
 	rig_attach(d.r);
 	d.c.auto_ack = true;
 	rig_conn_ack(&d.c);
-	RIG_UNTIL(d.r, download_round(&d, 4 * MIB));
-	down_end(&d);
+	RIG_UNTIL(d.r, pair_download(&d, 4 * MIB));
+	pair_end(&d);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest to host over a link that loses, doubles and reorders: SACK, and its bounds. */
-#include "tests/stack/upload_rig.h"
+#include "tests/stack/pair_rig.h"
 
 #include <unistd.h>
 
@@ -9,11 +9,11 @@
 
 #define MSS 1460U
 
-static void open_with(struct up *u, bool sack)
+static void open_with(struct pair *u, bool sack)
 {
-	up_start(u, NULL);
+	pair_start(u, NULL);
 	u->c.sack = sack;
-	up_open(u);
+	pair_connect(u);
 }
 
 /* Bytes [@from, @to) of the stream, wherever the sending has come to. */
@@ -29,13 +29,12 @@ static void send_part(struct rig_conn *c, uint32_t from, uint32_t to)
 }
 
 /* One cycle, and the ACK that it brought. */
-static void cycle(struct up *u)
+static void cycle(struct pair *u)
 {
-	rig_cycle(u->r);
-	rig_conn_poll(&u->c);
+	rig_conn_cycle(&u->c);
 }
 
-static void assert_blocks(const struct up *u, uint32_t count, const uint32_t (*blocks)[2])
+static void assert_blocks(const struct pair *u, uint32_t count, const uint32_t (*blocks)[2])
 {
 	const struct rig_pkt *p = &u->c.last;
 
@@ -50,19 +49,18 @@ static void assert_blocks(const struct up *u, uint32_t count, const uint32_t (*b
 	assert_blocks(u, sizeof((const uint32_t[][2]){ __VA_ARGS__ }) / 8, \
 		      (const uint32_t[][2]){ __VA_ARGS__ })
 
-static void read_exactly(struct up *u, uint64_t total)
+static void read_exactly(struct pair *u, uint64_t total)
 {
-	RIG_UNTIL(u->r, (rig_conn_poll(&u->c), rig_pump_read(u->fd, u->c.tx_seed, &u->got),
-			 u->got >= total));
+	RIG_CONN_UNTIL(&u->c, pair_read(u) >= total);
 	assert_int_equal(u->got, total);
-	RIG_UNTIL(u->r, (rig_conn_poll(&u->c), u->c.snd_una == u->c.iss + 1 + total));
+	RIG_CONN_UNTIL(&u->c, u->c.snd_una == u->c.iss + 1 + total);
 }
 
 /* RFC 2018 4: the latest run comes first, the others follow; an ACK at once. */
 static void latest_block_comes_first(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
 	open_with(&u, true);
 	send_part(&u.c, 100, 200);
@@ -86,14 +84,14 @@ static void latest_block_comes_first(void **state)
 	send_part(&u.c, 250, 1000);
 	read_exactly(&u, 1000);
 	assert_int_equal(u.c.last.sack_count, 0);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* RFC 2883 4.1: what came twice is told, once. */
 static void duplicate_is_reported_once(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
 	open_with(&u, true);
 	send_part(&u.c, 0, 100);
@@ -110,14 +108,14 @@ static void duplicate_is_reported_once(void **state)
 	BLOCKS(&u, { 50, 100 }, { 200, 300 });
 	send_part(&u.c, 150, 200);
 	read_exactly(&u, 300);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* Without the option in the guest's SYN: none in the SYN-ACK, no blocks; the rig checks. */
 static void no_sack_where_it_was_not_permitted(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
 	open_with(&u, false);
 	assert_false(u.c.peer_sack);
@@ -129,14 +127,14 @@ static void no_sack_where_it_was_not_permitted(void **state)
 	assert_int_equal(u.c.acks, LIMIT_TCP_DUPACKS + 1);
 	send_part(&u.c, 0, 1000);
 	read_exactly(&u, 1000);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* A segment that covers, joins and crosses others leaves each byte once. */
 static void overlaps_are_trimmed(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
 	open_with(&u, true);
 	send_part(&u.c, 1000, 2000);
@@ -149,14 +147,14 @@ static void overlaps_are_trimmed(void **state)
 	send_part(&u.c, 0, 700);
 	read_exactly(&u, 5000);
 	assert_int_equal(COUNT(u.r, tcp_tx_payload), 5000);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* H30, H38: what lies beyond the offered window is not kept. */
 static void nothing_is_kept_beyond_the_window(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 	uint32_t edge;
 
 	open_with(&u, true);
@@ -166,14 +164,14 @@ static void nothing_is_kept_beyond_the_window(void **state)
 	send_part(&u.c, edge - 100, edge + 100);
 	cycle(&u);
 	BLOCKS(&u, { edge - 100, edge });
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* H31: a FIN behind a hole counts when the hole has closed. */
 static void early_fin_waits_for_the_hole(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
 	open_with(&u, true);
 	send_part(&u.c, 100, 200);
@@ -181,18 +179,17 @@ static void early_fin_waits_for_the_hole(void **state)
 	cycle(&u);
 	assert_int_equal(u.c.snd_una, u.c.iss + 1);
 	send_part(&u.c, 0, 100);
-	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), rig_conn_acked(&u.c)));
-	rig_pump_read(u.fd, u.c.tx_seed, &u.got);
-	assert_int_equal(u.got, 200);
+	RIG_CONN_UNTIL(&u.c, rig_conn_acked(&u.c));
+	assert_int_equal(pair_read(&u), 200);
 	rig_read_eof(u.r, u.fd);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* The driver goes: what was reported lies in our memory and stays. */
 static void early_bytes_outlive_the_driver(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
 	open_with(&u, true);
 	send_part(&u.c, 1000, 2000);
@@ -201,14 +198,14 @@ static void early_bytes_outlive_the_driver(void **state)
 	rig_attach(u.r);
 	send_part(&u.c, 0, 1000);
 	read_exactly(&u, 2000);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* A guest that leaves as many holes as it can: bounded, and nothing that was reported is lost. */
 static void holes_are_bounded(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 	uint32_t total = 3 * LIMIT_TCP_EARLY_FLOW;
 
 	open_with(&u, true);
@@ -224,7 +221,7 @@ static void holes_are_bounded(void **state)
 	assert_int_equal(u.c.snd_una, u.c.iss + 1 + 2 * LIMIT_TCP_EARLY_FLOW);
 	send_part(&u.c, 0, total);
 	read_exactly(&u, total);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* The same by more flows than the chunks of all suffice for. */
@@ -233,33 +230,25 @@ static void holes_of_all_flows_are_bounded(void **state)
 	(void)state;
 	enum { FLOWS = 2 * LIMIT_TCP_EARLY_ALL / LIMIT_TCP_EARLY_FLOW };
 	static struct rig_conn c[FLOWS];
-	struct rig_config cfg;
 	struct rig *r;
 	uint16_t port;
 	int lfd = rig_listen(&port), fd[FLOWS];
 	uint32_t total = 2 * LIMIT_TCP_EARLY_FLOW;
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
+	rig_conn_open_all(c, fd, FLOWS, r, 40000, port, lfd);
 	for (uint16_t i = 0; i < FLOWS; i++) {
-		rig_conn_init(&c[i], r, (uint16_t)(40000 + i), port);
-		c[i].group = c;
-		c[i].group_size = i + 1U;
-		fd[i] = rig_conn_open(&c[i], lfd);
 		for (uint32_t k = 1; k < total; k += 2)
 			send_part(&c[i], k, k + 1);
-		rig_cycle(r);
-		rig_conn_poll(&c[i]);
+		rig_conn_cycle(&c[i]);
 	}
 	assert_int_equal(COUNT(r, tcp_early), LIMIT_TCP_EARLY_ALL);
 	for (uint16_t i = 0; i < FLOWS; i++) {
 		uint64_t got = 0;
 
-		c[i].group_size = FLOWS;
 		send_part(&c[i], 0, total);
-		RIG_UNTIL(r, (rig_conn_poll(&c[i]), rig_pump_read(fd[i], c[i].tx_seed, &got),
-			      got == total));
-		RIG_UNTIL(r, (rig_conn_poll(&c[i]), rig_conn_acked(&c[i])));
+		RIG_CONN_UNTIL(&c[i], (rig_pump_read(fd[i], c[i].tx_seed, &got), got == total));
+		RIG_CONN_UNTIL(&c[i], rig_conn_acked(&c[i]));
 		close(fd[i]);
 	}
 	close(lfd);
@@ -273,7 +262,7 @@ static void holes_of_all_flows_are_bounded(void **state)
 #define SEGS	   1024
 
 struct link {
-	struct up u;
+	struct pair u;
 	uint32_t size, segs;
 	uint32_t flying[LINK_DEPTH], count;
 	bool sent[SEGS], sacked[SEGS];
@@ -337,19 +326,16 @@ static void random_upload(uint64_t seed, bool sack, uint32_t size, uint32_t iss)
 	static struct link l;
 	struct rig_config cfg;
 	uint32_t next = 0, una = 0, still = 0;
-	uint16_t port;
 
 	l = (struct link){ .size = size, .segs = SEGS };
 	rig_config_defaults(&cfg);
 	cfg.seed = seed;
 	cfg.tx_pieces = 3;
-	l.u.r = rig_new(&cfg);
-	l.u.lfd = rig_listen(&port);
-	rig_conn_init(&l.u.c, l.u.r, 40000, port);
+	pair_start(&l.u, &cfg);
 	l.u.c.sack = sack;
 	if (iss)
 		l.u.c.iss = iss;
-	l.u.fd = rig_conn_open(&l.u.c, l.u.lfd);
+	pair_connect(&l.u);
 
 	for (uint64_t since = clock_now_ns(); l.u.got < (uint64_t)SEGS * size;) {
 		uint32_t burst = (uint32_t)(rig_random(l.u.r) % 8);
@@ -372,10 +358,10 @@ static void random_upload(uint64_t seed, bool sack, uint32_t size, uint32_t iss)
 	assert_true(l.resent > 0);
 	assert_true(COUNT(l.u.r, tcp_early) > SEGS / 4);
 	assert_int_equal(COUNT(l.u.r, tcp_tx_payload), (uint64_t)SEGS * size);
-	RIG_UNTIL(l.u.r, (rig_conn_poll(&l.u.c), rig_conn_acked(&l.u.c)));
+	RIG_CONN_UNTIL(&l.u.c, rig_conn_acked(&l.u.c));
 	assert_int_equal(rig_held(l.u.r), 0);
 	assert_int_equal(rig_allocs(l.u.r), 0);
-	up_end(&l.u);
+	pair_end(&l.u);
 }
 
 static void random_link_with_sack(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Host to guest over a link that loses: what a guest with SACK needs sent again. */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/pair_rig.h"
 
 #include <unistd.h>
 
@@ -8,57 +8,27 @@
 #include "tcpstack/limits.h"
 #include "tcpstack/tcp.h"
 
-#define MIB (1ULL << 20)
-
-#define COUNT(r, name) counter_get(&stack_counters(rig_stack(r))->name)
-
-struct down {
-	struct rig *r;
-	struct rig_conn c;
-	int lfd, fd;
-	uint64_t sent;
-};
-
-static void down_open(struct down *d, uint64_t seed, bool tso)
+static void down_open(struct pair *d, uint64_t seed, bool tso)
 {
 	struct rig_config cfg;
-	uint16_t port;
 
 	rig_config_defaults(&cfg);
 	cfg.caps.rx_tso4 = tso;
-	cfg.stack.mtu = 1500;
 	cfg.seed = seed;
-	d->r = rig_new(&cfg);
-	d->lfd = rig_listen(&port);
-	d->sent = 0;
-	rig_conn_init(&d->c, d->r, 40000, port);
+	pair_start(d, &cfg);
 	d->c.sack = true;
-	d->fd = rig_conn_open(&d->c, d->lfd);
-}
-
-static void down_end(struct down *d)
-{
-	close(d->fd);
-	close(d->lfd);
-	rig_free(d->r);
-}
-
-static bool download_round(struct down *d, uint64_t total)
-{
-	rig_pump_write(d->fd, d->c.rx_seed, &d->sent, total);
-	rig_conn_poll(&d->c);
-	return d->c.rx_bytes == total;
+	pair_connect(d);
 }
 
 /* H33, RFC 6675: holes in one window are filled in one turn, without a timeout. */
 static void holes_are_filled_at_once(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 	uint64_t now;
 
 	down_open(&d, 1, false);
-	RIG_UNTIL(d.r, download_round(&d, MIB));
+	RIG_UNTIL(d.r, pair_download(&d, MIB));
 	now = rig_now(d.r);
 	for (int i = 0; i < 8; i++) {
 		uint64_t total = d.c.rx_bytes + MIB;
@@ -67,24 +37,24 @@ static void holes_are_filled_at_once(void **state)
 		/* Of the first frames one in ten; the poll of a round sees many. */
 		d.c.loss = 10;
 		RIG_UNTIL(d.r, (d.c.loss = d.c.frames + d.c.lost < first + 60 ? 10 : 0,
-				download_round(&d, total)));
+				pair_download(&d, total)));
 	}
 	assert_int_equal(rig_now(d.r), now);
 	assert_true(d.c.lost > 40);
 	assert_in_range(COUNT(d.r, tcp_retransmits), d.c.lost / 4, d.c.lost);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* Retransmissions are lost too; only what was the last of all needs the timer. */
 static void random_loss(uint64_t seed, bool tso, uint32_t loss)
 {
-	struct down d;
+	struct pair d;
 	uint32_t timeouts = 0, still = 0;
 	uint64_t since = clock_now_ns();
 
 	down_open(&d, seed, tso);
 	d.c.loss = loss;
-	while (!download_round(&d, 8 * MIB)) {
+	while (!pair_download(&d, 8 * MIB)) {
 		uint64_t before = d.c.rx_bytes;
 
 		rig_step(d.r, since, "random loss", __FILE__, __LINE__);
@@ -99,7 +69,7 @@ static void random_loss(uint64_t seed, bool tso, uint32_t loss)
 	assert_true(d.c.lost > 0);
 	assert_true(timeouts <= 3);
 	assert_int_equal(rig_allocs(d.r), 0);
-	down_end(&d);
+	pair_end(&d);
 }
 
 static void random_loss_is_repaired(void **state)
@@ -120,7 +90,7 @@ static void random_loss_is_repaired_tso(void **state)
 static void false_blocks_do_no_harm(void **state)
 {
 	(void)state;
-	struct down d;
+	struct pair d;
 	uint64_t before;
 
 	down_open(&d, 9, true);
@@ -137,7 +107,7 @@ static void false_blocks_do_no_harm(void **state)
 		}
 		rig_conn_ack(&d.c);
 		d.c.early_count = 0;
-		rig_pump_write(d.fd, d.c.rx_seed, &d.sent, 4 * MIB);
+		pair_write(&d, 4 * MIB);
 		rig_cycle(d.r);
 		d.c.lose = UINT32_MAX;
 		rig_conn_poll(&d.c);
@@ -146,9 +116,9 @@ static void false_blocks_do_no_harm(void **state)
 	before = COUNT(d.r, tcp_retransmits);
 	d.c.auto_ack = true;
 	rig_advance(d.r, 60 * NS_PER_S);
-	RIG_UNTIL(d.r, download_round(&d, 4 * MIB));
+	RIG_UNTIL(d.r, pair_download(&d, 4 * MIB));
 	assert_true(before < 4000);
-	down_end(&d);
+	pair_end(&d);
 }
 
 /* The list of ranges against a map of bytes. */

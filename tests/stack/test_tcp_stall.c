@@ -4,7 +4,7 @@
 
 #include "src/base/base.h"
 #include "tcpstack/limits.h"
-#include "tests/stack/upload_rig.h"
+#include "tests/stack/pair_rig.h"
 
 /*
  * H16, H30, H38: the host does not read. The window closes, bytes stay parked,
@@ -12,11 +12,10 @@
  */
 static void stalled_host(const struct rig_config *cfg, uint64_t total, uint32_t size)
 {
-	struct up u;
+	struct pair u;
 
-	up_start(&u, cfg);
-	up_open(&u);
-	up_fill(&u, total, size);
+	pair_open(&u, cfg);
+	pair_upload_fill(&u, total, size);
 	assert_true(u.c.tx_bytes < total);
 	assert_true(rig_conn_room(&u.c) < size);
 	assert_false(rig_conn_acked(&u.c)); /* parked is not ACKed */
@@ -24,12 +23,12 @@ static void stalled_host(const struct rig_config *cfg, uint64_t total, uint32_t 
 	assert_true(rig_held(u.r) <= LIMIT_TCP_HELD_FLOW);
 	assert_int_equal(rig_drops(u.r, DROP_TCP_PARK_LIMIT), 0);
 
-	RIG_UNTIL(u.r, up_round(&u, total, size));
-	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), rig_conn_acked(&u.c)));
+	RIG_UNTIL(u.r, pair_upload(&u, total, size));
+	RIG_CONN_UNTIL(&u.c, rig_conn_acked(&u.c));
 	assert_int_equal(u.c.resends, 0);
 	assert_int_equal(rig_held(u.r), 0);
 	assert_int_equal(COUNT(u.r, parked_bytes), 0);
-	up_end(&u);
+	pair_end(&u);
 }
 
 static void host_that_does_not_read_loses_nothing(void **state)
@@ -58,50 +57,45 @@ static void host_with_a_tiny_send_buffer_loses_nothing(void **state)
 static void retransmission_of_parked_bytes_is_harmless(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
-	up_start(&u, NULL);
-	up_open(&u);
-	up_fill(&u, 32 * MIB, 1460);
+	pair_open(&u, NULL);
+	pair_upload_fill(&u, 32 * MIB, 1460);
 	for (int i = 0; i < 5; i++) {
 		rig_conn_resend(&u.c);
-		up_fill(&u, 32 * MIB, 1000);
+		pair_upload_fill(&u, 32 * MIB, 1000);
 	}
-	RIG_UNTIL(u.r, up_round(&u, 32 * MIB, 1460));
-	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), rig_conn_acked(&u.c)));
-	up_end(&u);
+	RIG_UNTIL(u.r, pair_upload(&u, 32 * MIB, 1460));
+	RIG_CONN_UNTIL(&u.c, rig_conn_acked(&u.c));
+	pair_end(&u);
 }
 
 /* H38: a probe of the shut window is answered, with an ACK. */
 static void window_probe_is_answered(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 	uint8_t byte;
 
-	up_start(&u, NULL);
-	up_open(&u);
-	up_fill(&u, 32 * MIB, 1460);
-	up_fill(&u, 32 * MIB, 100);
-	up_fill(&u, 32 * MIB, 1);
+	pair_open(&u, NULL);
+	pair_upload_fill(&u, 32 * MIB, 1460);
+	pair_upload_fill(&u, 32 * MIB, 100);
+	pair_upload_fill(&u, 32 * MIB, 1);
 	assert_int_equal(rig_conn_room(&u.c), 0);
 	u.c.acks = 0;
 	rig_pattern(&byte, 1, u.c.tx_seed, u.c.tx_bytes);
 	rig_conn_segment(&u.c, RIG_ACK, u.c.snd_nxt, &byte, 1);
-	rig_cycle(u.r);
-	rig_conn_poll(&u.c);
+	rig_conn_cycle(&u.c);
 	assert_int_equal(u.c.acks, 1);
 	assert_int_equal(rig_conn_room(&u.c), 0);
 	/* As Linux does it: one below. */
 	rig_conn_segment(&u.c, RIG_ACK, u.c.snd_una - 1, NULL, 0);
-	rig_cycle(u.r);
-	rig_conn_poll(&u.c);
+	rig_conn_cycle(&u.c);
 	assert_int_equal(u.c.acks, 2);
 	/* Room comes by itself, without a further question. */
-	RIG_UNTIL(u.r, (rig_pump_read(u.fd, u.c.tx_seed, &u.got), rig_conn_poll(&u.c),
-			rig_conn_room(&u.c) > 30000));
-	RIG_UNTIL(u.r, up_round(&u, 32 * MIB, 1460));
-	up_end(&u);
+	RIG_UNTIL(u.r, (pair_read(&u), rig_conn_poll(&u.c), rig_conn_room(&u.c) > 30000));
+	RIG_UNTIL(u.r, pair_upload(&u, 32 * MIB, 1460));
+	pair_end(&u);
 }
 
 /*
@@ -112,11 +106,10 @@ static void window_probe_is_answered(void **state)
 static void stalled_for_an_hour(const struct rig_config *cfg, uint64_t total, uint32_t size,
 				bool fin)
 {
-	struct up u;
+	struct pair u;
 
-	up_start(&u, cfg);
-	up_open(&u);
-	up_fill(&u, total, size);
+	pair_open(&u, cfg);
+	pair_upload_fill(&u, total, size);
 	assert_true(rig_held(u.r) > 0);
 	assert_false(rig_conn_acked(&u.c));
 	rig_advance(u.r, LIMIT_TCP_STALL_NS + 2 * TIMER_TICK_NS);
@@ -128,8 +121,7 @@ static void stalled_for_an_hour(const struct rig_config *cfg, uint64_t total, ui
 		/* It is on its own from here, as after close(2). */
 		total = u.c.tx_bytes;
 		rig_conn_fin(&u.c);
-		rig_cycle(u.r);
-		rig_conn_poll(&u.c);
+		rig_conn_cycle(&u.c);
 		assert_true(rig_conn_acked(&u.c));
 	}
 	for (int minute = 0; minute < 60; minute++) {
@@ -139,22 +131,21 @@ static void stalled_for_an_hour(const struct rig_config *cfg, uint64_t total, ui
 			continue;
 		u.c.acks = 0;
 		rig_conn_segment(&u.c, RIG_ACK, u.c.snd_una - 1, NULL, 0);
-		rig_cycle(u.r);
-		rig_conn_poll(&u.c);
+		rig_conn_cycle(&u.c);
 		assert_int_equal(u.c.acks, 1);
 		/* The host's kernel, not its reader, may have found room: fill that too. */
 		if (rig_conn_room(&u.c) >= size)
-			up_fill(&u, total, size);
+			pair_upload_fill(&u, total, size);
 		assert_true(rig_conn_room(&u.c) < size);
 	}
 	assert_false(u.c.rst);
-	RIG_UNTIL(u.r, up_round(&u, total, size));
-	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), rig_conn_acked(&u.c)));
+	RIG_UNTIL(u.r, pair_upload(&u, total, size));
+	RIG_CONN_UNTIL(&u.c, rig_conn_acked(&u.c));
 	if (fin)
 		rig_read_eof(u.r, u.fd);
 	assert_int_equal(u.c.resends, 0);
 	assert_int_equal(COUNT(u.r, parked_bytes), 0);
-	up_end(&u);
+	pair_end(&u);
 }
 
 static void host_may_read_an_hour_later(void **state)
@@ -180,37 +171,34 @@ static void host_may_read_an_hour_after_the_fin(void **state)
 static void stalled_flow_holds_no_frame(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
-	up_start(&u, NULL);
-	up_open(&u);
-	up_fill(&u, 32 * MIB, 1460);
+	pair_open(&u, NULL);
+	pair_upload_fill(&u, 32 * MIB, 1460);
 	rig_advance(u.r, LIMIT_TCP_STALL_NS + 2 * TIMER_TICK_NS);
 	rig_conn_poll(&u.c);
 	while (rig_conn_room(&u.c)) {
 		rig_conn_send(&u.c, MIN(rig_conn_room(&u.c), 1000U));
 		assert_int_equal(rig_held(u.r), 0);
-		rig_cycle(u.r);
-		rig_conn_poll(&u.c);
+		rig_conn_cycle(&u.c);
 		assert_true(rig_conn_acked(&u.c));
 	}
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* A hole behind parked bytes: they are ACKed, else a SACK would make them look lost. */
 static void parked_bytes_are_no_hole(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 	uint32_t una, first;
 
-	up_start(&u, NULL);
+	pair_start(&u, NULL);
 	u.c.sack = true;
-	up_open(&u);
+	pair_connect(&u);
 	while (rig_held(u.r) == 0) {
 		rig_conn_upload(&u.c, 32 * MIB, 1460);
-		rig_cycle(u.r);
-		rig_conn_poll(&u.c);
+		rig_conn_cycle(&u.c);
 	}
 	una = u.c.snd_una;
 	first = u.c.snd_nxt;
@@ -218,84 +206,79 @@ static void parked_bytes_are_no_hole(void **state)
 	u.c.snd_nxt += 1000;
 	u.c.tx_bytes += 1000;
 	rig_conn_send(&u.c, 1000);
-	rig_cycle(u.r);
-	rig_conn_poll(&u.c);
+	rig_conn_cycle(&u.c);
 	assert_true(u.c.snd_una != una);
 	assert_int_equal(u.c.snd_una, first);
 	assert_int_equal(u.c.last.sack_count, 1);
 	assert_int_equal(u.c.last.sack[0][0], first + 1000);
 	assert_int_equal(rig_held(u.r), 0);
 	rig_conn_resend(&u.c);
-	RIG_UNTIL(u.r, up_round(&u, 16 * MIB, 1000));
-	up_end(&u);
+	RIG_UNTIL(u.r, pair_upload(&u, 16 * MIB, 1000));
+	pair_end(&u);
 }
 
 /* H39: the host resets what it never read; the guest hears of it. */
 static void reset_of_a_stalled_host_is_passed_on(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
-	up_start(&u, NULL);
-	up_open(&u);
-	up_fill(&u, 32 * MIB, 1460);
+	pair_open(&u, NULL);
+	pair_upload_fill(&u, 32 * MIB, 1460);
 	rig_advance(u.r, LIMIT_TCP_STALL_NS + 2 * TIMER_TICK_NS);
 	rig_reset_close(u.fd);
-	RIG_UNTIL(u.r, (rig_conn_poll(&u.c), u.c.rst));
+	u.fd = -1;
+	RIG_CONN_UNTIL(&u.c, u.c.rst);
 	assert_int_equal(COUNT(u.r, tcp_active), 0);
-	close(u.lfd);
-	rig_free(u.r);
+	pair_end(&u);
 }
 
 /* H34: with a full socket and parked bytes there is nothing to wake up for. */
 static void stalled_flow_costs_nothing(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 	uint64_t calls;
 
-	up_start(&u, NULL);
-	up_open(&u);
-	up_fill(&u, 32 * MIB, 1460);
+	pair_open(&u, NULL);
+	pair_upload_fill(&u, 32 * MIB, 1460);
 	calls = COUNT(u.r, syscalls);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(loop_wait(stack_loop(rig_stack(u.r)), false), 0);
 		stack_run(rig_stack(u.r));
 	}
 	assert_true(COUNT(u.r, syscalls) <= calls + 100); /* the waits themselves */
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* H17: a reset of the driver takes the frames; the flow lives, and the guest resends. */
 static void driver_reset_returns_parked_frames(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
-	up_start(&u, NULL);
-	up_open(&u);
-	up_fill(&u, 32 * MIB, 1460);
+	pair_open(&u, NULL);
+	pair_upload_fill(&u, 32 * MIB, 1460);
 	assert_true(rig_held(u.r) > 0);
 	rig_detach(u.r); /* checks that every token is back */
 	rig_attach(u.r);
 	rig_conn_resend(&u.c);
-	RIG_UNTIL(u.r, up_round(&u, 16 * MIB + u.c.tx_bytes, 1460) || u.got >= 16 * MIB);
-	up_end(&u);
+	RIG_UNTIL(u.r, pair_upload(&u, 16 * MIB + u.c.tx_bytes, 1460) || u.got >= 16 * MIB);
+	pair_end(&u);
 }
 
 /* The guest resets with bytes parked: tokens return, the host is reset. */
 static void reset_with_parked_bytes(void **state)
 {
 	(void)state;
-	struct up u;
+	struct pair u;
 
-	up_start(&u, NULL);
-	up_open(&u);
-	up_fill(&u, 32 * MIB, 1460);
+	pair_open(&u, NULL);
+	pair_upload_fill(&u, 32 * MIB, 1460);
 	rig_conn_segment(&u.c, RIG_RST, u.c.snd_max, NULL, 0);
 	assert_int_equal(rig_held(u.r), 0);
 	assert_int_equal(COUNT(u.r, tcp_active), 0);
-	up_end(&u);
+	pair_end(&u);
 }
 
 /* Many flows stalled at once: what finds no room is refused, not lost (TCP_PARK_FULL). */
@@ -316,14 +299,7 @@ static void parking_space_runs_out_gracefully(void **state)
 	cfg.stack.max_tcp = FLOWS;
 	cfg.stack.sndbuf = 4096;
 	r = rig_new(&cfg);
-	for (uint16_t i = 0; i < FLOWS; i++) {
-		rig_conn_init(&c[i], r, (uint16_t)(40000 + i), port);
-		c[i].group = c;
-		c[i].group_size = i + 1U;
-		fd[i] = rig_conn_open(&c[i], lfd);
-	}
-	for (uint16_t i = 0; i < FLOWS; i++)
-		c[i].group_size = FLOWS;
+	rig_conn_open_all(c, fd, FLOWS, r, 40000, port, lfd);
 	while (still < 20) {
 		uint64_t sent = 0;
 
@@ -333,8 +309,7 @@ static void parking_space_runs_out_gracefully(void **state)
 			rig_conn_upload(&c[i], BYTES, 1460);
 			sent += c[i].tx_bytes - before;
 		}
-		rig_cycle(r);
-		rig_conn_poll(c);
+		rig_conn_cycle(c);
 		still = sent ? 0 : still + 1;
 	}
 	assert_true(rig_held(r) <= LIMIT_TCP_HELD_ALL);
@@ -374,14 +349,7 @@ static void a_few_parked_flows_find_room(void **state)
 	rig_config_defaults(&cfg);
 	cfg.stack.max_tcp = FLOWS;
 	r = rig_new(&cfg);
-	for (uint16_t i = 0; i < FLOWS; i++) {
-		rig_conn_init(&c[i], r, (uint16_t)(40000 + i), port);
-		c[i].group = c;
-		c[i].group_size = i + 1U;
-		fd[i] = rig_conn_open(&c[i], lfd);
-	}
-	for (uint16_t i = 0; i < FLOWS; i++)
-		c[i].group_size = FLOWS;
+	rig_conn_open_all(c, fd, FLOWS, r, 40000, port, lfd);
 	for (int ms = 0; still < 20; ms++) {
 		uint64_t sent = 0;
 

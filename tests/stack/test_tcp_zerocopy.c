@@ -35,7 +35,6 @@
 #include "tcpstack/snapshot.h"
 #include "tcpstack/tcp.h"
 
-#define MIB   (1ULL << 20)
 #define FLOWS 8
 #define FRAME 59860
 
@@ -50,14 +49,6 @@ struct up {
 	uint64_t got[FLOWS];
 	uint32_t n;
 };
-
-static uint64_t count(const struct up *u, size_t offset)
-{
-	return counter_get(
-		(const struct counter *)((const char *)stack_counters(rig_stack(u->r)) + offset));
-}
-
-#define COUNT(u, name) count((u), offsetof(struct stack_counters, name))
 
 static void up_open(struct up *u, uint32_t engine, uint32_t flows)
 {
@@ -124,7 +115,7 @@ static uint32_t engine_of(void **state)
 
 static bool have(struct up *u, uint32_t engine)
 {
-	if (engine != STACK_BULK_URING || COUNT(u, bulk_zc_sends) > 0)
+	if (engine != STACK_BULK_URING || COUNT(u->r, bulk_zc_sends) > 0)
 		return true;
 	print_message("SKIP: no io_uring here\n");
 	return false;
@@ -139,8 +130,8 @@ static void peer_on_this_host_ends_it(void **state)
 	RIG_UNTIL(u.r, upload(&u, 16 * MIB, true));
 	RIG_UNTIL(u.r, all_back(&u));
 	if (have(&u, engine_of(state))) {
-		assert_int_equal(COUNT(&u, bulk_zc_sends), 1);
-		assert_int_equal(COUNT(&u, bulk_zc_copied), 1);
+		assert_int_equal(COUNT(u.r, bulk_zc_sends), 1);
+		assert_int_equal(COUNT(u.r, bulk_zc_copied), 1);
 	}
 	up_close(&u);
 }
@@ -165,7 +156,7 @@ static void without_memory_to_pin_it_copies(void **state)
 	RIG_UNTIL(u.r, upload(&u, 4 * MIB, true));
 	assert_int_equal(syscall(SYS_capset, &hdr, old), 0);
 	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &before), 0);
-	assert_int_equal(COUNT(&u, bulk_zc_sends), 0);
+	assert_int_equal(COUNT(u.r, bulk_zc_sends), 0);
 	RIG_UNTIL(u.r, all_back(&u));
 	up_close(&u);
 }
@@ -198,8 +189,9 @@ static void far_uploads_arrive(struct up *u, uint32_t engine, uint32_t flows)
 	RIG_UNTIL(u->r, all_back(u));
 	assert_int_equal(rig_allocs(u->r), 0);
 	if (have(u, engine)) {
-		assert_true(COUNT(u, bulk_zerocopy_bytes) + COUNT(u, bulk_uring_bytes) > 4 * MIB);
-		assert_true(COUNT(u, bulk_zc_copied) * 4 < COUNT(u, bulk_zc_sends));
+		assert_true(COUNT(u->r, bulk_zerocopy_bytes) + COUNT(u->r, bulk_uring_bytes) >
+			    4 * MIB);
+		assert_true(COUNT(u->r, bulk_zc_copied) * 4 < COUNT(u->r, bulk_zc_sends));
 	}
 	up_close(u);
 }
@@ -233,12 +225,12 @@ static bool is_piled_up(struct up *u, uint64_t total)
 		upload(u, total, false);
 		rig_cycle(u->r);
 		usleep(1000);
-		now = COUNT(u, tcp_tx_payload) + COUNT(u, bulk_released);
+		now = COUNT(u->r, tcp_tx_payload) + COUNT(u->r, bulk_released);
 		if (now != sent)
 			still = 0;
 		sent = now;
 	}
-	if (COUNT(u, bulk_lent_frames) > 0)
+	if (COUNT(u->r, bulk_lent_frames) > 0)
 		return true;
 	rig_pump_read(u->fd[0], u->c[0].tx_seed, &u->got[0]);
 	return false;
@@ -264,7 +256,7 @@ static void guest_reset_brings_all_back(void **state)
 	if (pile_up(&u, engine_of(state))) {
 		rig_conn_segment(&u.c[0], RIG_RST, u.c[0].snd_nxt, NULL, 0);
 		RIG_UNTIL(u.r, all_back(&u));
-		assert_int_equal(COUNT(&u, tcp_active), 0);
+		assert_int_equal(COUNT(u.r, tcp_active), 0);
 	}
 	up_close(&u);
 }
@@ -276,7 +268,7 @@ static void peer_reset_brings_all_back(void **state)
 	if (pile_up(&u, engine_of(state))) {
 		rig_reset_close(u.fd[0]);
 		u.fd[0] = -1;
-		RIG_UNTIL(u.r, (rig_conn_poll(&u.c[0]), u.c[0].rst));
+		RIG_CONN_UNTIL(&u.c[0], u.c[0].rst);
 		RIG_UNTIL(u.r, all_back(&u));
 	}
 	up_close(&u);
