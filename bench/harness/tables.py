@@ -124,7 +124,8 @@ def workload_table(result, kind, workload):
     # A column in which nobody has anything tells nothing.
     keep = [i for i in range(len(head)) if i == 0 or any(r[i] != "-" for r in rows)]
     away = f", server {about['delay_ms']} ms away" if about["delay_ms"] else ""
-    return (f"#### {about['title']}\n\n`{workload}`: `load {about['args']}`, MTU {about['mtu']},"
+    program = "ringpump" if kind == "pump" else "load"
+    return (f"#### {about['title']}\n\n`{workload}`: `{program} {about['args']}`, MTU {about['mtu']},"
             f" {about['buffers']} buffers{away}\n\n"
             + table([head[i] for i in keep], [[r[i] for i in keep] for r in rows]))
 

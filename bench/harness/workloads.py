@@ -244,12 +244,33 @@ class Segments(Workload):
         return result["bytes"] / MB
 
 
+class Paced(Workload):
+    """bench/ringpump at a rate that all can keep up with.
+
+    Beside one that moves more, a back-end's CPU time for a GB is that of busier caches and
+    processors; only at equal speed is it that of the work.
+    """
+
+    unit = "MB"
+    run, metrics, amount = Segments.run, Segments.metrics, Segments.amount
+
+    def __init__(self, name, title, up, mbit, seconds, **more):
+        super().__init__(name, title, ["--dir", "up" if up else "down", "--rate", mbit,
+                                       "--seconds", seconds], kinds=("pump",), **more)
+
+
 SEGMENTS = (1448, 4096, 16384, 65480)
 
 
 def _segments(seconds, **more):
     return [Segments(f"segments-up-{n}", f"guest to host, segments of {n}", True, n, seconds,
                      **more) for n in SEGMENTS]
+
+
+def _paced(mbit, seconds, **more):
+    return [Paced(f"paced-{word}-{mbit}", f"{long} at {mbit:,} Mbit/s", word == "up", mbit,
+                  seconds, **more)
+            for word, long in (("up", "guest to host"), ("down", "host to guest"))]
 
 
 def _bulk(seconds, size, **more):
@@ -341,6 +362,8 @@ def full():
                   kinds=NATIVE),
             Idle("idle", "2,000 connections that say nothing", 2000, 2, kinds=NATIVE, rounds=2)]
     out += _segments(s)
+    out += _paced(1000, s) + _paced(2000, s)
+    out += _renamed(_paced(1000, s, mtu=1500), "-1500", ", MTU 1500")
     vm = {"kinds": VM}
     out += _renamed(_bulk(s, "128m", **vm), "-vm", ", VM")
     out += _renamed(_bulk(s, "128m", mtu=1500, **vm), "-vm-1500", ", VM, MTU 1500")
