@@ -22,11 +22,6 @@
 
 static uint8_t data[65536];
 
-static const struct stack_counters *counters(struct rig *r)
-{
-	return stack_counters(rig_stack(r));
-}
-
 static void begin(struct rig_config *cfg)
 {
 	log_set_level(LOG_ERROR);
@@ -36,16 +31,6 @@ static void begin(struct rig_config *cfg)
 }
 
 /* --- host to guest ------------------------------------------------------------ */
-
-/* A server on the host, and the guest's flow to it, which is @peer there. */
-static int meet(struct rig *r, uint16_t *port, struct sockaddr_in *peer)
-{
-	int fd = rig_udp_socket(port);
-
-	udp_guest_sends(r, GPORT, *port, 10, 1);
-	*peer = udp_server_gets(r, fd, 10, 1);
-	return fd;
-}
 
 /* @len bytes of @seed's pattern in datagrams of @segment: one call of the host's. */
 static void sends_as_one(int fd, const struct sockaddr_in *to, uint32_t len, uint16_t segment,
@@ -106,124 +91,104 @@ static const struct burst {
 
 static void bursts_reach_the_guest_as_they_were(void **state)
 {
-	struct sockaddr_in peer;
 	struct rig_config cfg;
 	uint32_t supers = 0, datagrams = 0;
 	uint64_t before;
-	struct rig *r;
-	uint16_t port;
-	int fd;
+	struct udp_pair u;
 
 	(void)state;
 	begin(&cfg);
-	r = rig_new(&cfg);
-	fd = meet(r, &port, &peer);
+	udp_open(&u, &cfg);
 	for (uint32_t round = 0; round < 3; round++)
 		for (uint32_t i = 0; i < ARRAY_SIZE(bursts); i++) {
 			const struct burst *b = &bursts[i];
 
-			sends_as_one(fd, &peer, b->len, (uint16_t)b->segment, i);
-			supers += guest_gets_all(r, GPORT, b->len, b->segment, i);
+			sends_as_one(u.fd, &u.peer, b->len, (uint16_t)b->segment, i);
+			supers += guest_gets_all(u.r, GPORT, b->len, b->segment, i);
 			datagrams += (b->len + b->segment - 1) / b->segment;
 		}
 	assert_true(supers >= 2 * ARRAY_SIZE(bursts) / 2);
-	assert_int_equal(counter_get(&counters(r)->udp_rx), datagrams);
+	assert_int_equal(COUNT(u.r, udp_rx), datagrams);
 
 	/* Several bursts at once: the few calls that they take. */
-	before = counter_get(&counters(r)->syscalls);
+	before = COUNT(u.r, syscalls);
 	for (uint32_t i = 0; i < 2; i++)
-		sends_as_one(fd, &peer, 40000, 1000, i);
-	rig_cycle(r);
-	assert_true(counter_get(&counters(r)->syscalls) - before <= 4);
+		sends_as_one(u.fd, &u.peer, 40000, 1000, i);
+	rig_cycle(u.r);
+	assert_true(COUNT(u.r, syscalls) - before <= 4);
 	for (uint32_t i = 0; i < 2; i++)
-		assert_int_equal(guest_gets_all(r, GPORT, 40000, 1000, i), 1);
-	assert_int_equal(rig_allocs(r), 0);
-	close(fd);
-	rig_free(r);
+		assert_int_equal(guest_gets_all(u.r, GPORT, 40000, 1000, i), 1);
+	assert_int_equal(rig_allocs(u.r), 0);
+	udp_end(&u);
 }
 
 /* Bursts, single datagrams and empty ones in any order; one by one what is not a burst. */
 static void bursts_and_single_datagrams_keep_their_order(void **state)
 {
-	struct sockaddr_in peer;
 	struct rig_config cfg;
-	struct rig *r;
-	uint16_t port;
-	int fd;
+	struct udp_pair u;
 
 	(void)state;
 	begin(&cfg);
-	r = rig_new(&cfg);
-	fd = meet(r, &port, &peer);
+	udp_open(&u, &cfg);
 	for (uint32_t round = 0; round < 4; round++) {
 		for (uint32_t i = 0; i < ARRAY_SIZE(bursts); i++) {
-			udp_server_sends(fd, &peer, 100 * i, i);
-			sends_as_one(fd, &peer, bursts[i].len / 2 + 1, 700, 50 + i);
+			udp_server_sends(u.fd, &u.peer, 100 * i, i);
+			sends_as_one(u.fd, &u.peer, bursts[i].len / 2 + 1, 700, 50 + i);
 		}
 		for (uint32_t i = 0; i < ARRAY_SIZE(bursts); i++) {
-			udp_guest_gets(r, port, GPORT, 100 * i, i);
-			guest_gets_all(r, GPORT, bursts[i].len / 2 + 1, 700, 50 + i);
+			udp_guest_gets(u.r, u.port, GPORT, 100 * i, i);
+			guest_gets_all(u.r, GPORT, bursts[i].len / 2 + 1, 700, 50 + i);
 		}
 	}
 	/* Beyond its MTU, in fragments as ever. */
-	udp_server_sends(fd, &peer, 60000, 9);
-	assert_true(udp_guest_gets(r, port, GPORT, 60000, 9).fragments > 1);
-	close(fd);
-	rig_free(r);
+	udp_server_sends(u.fd, &u.peer, 60000, 9);
+	assert_true(udp_guest_gets(u.r, u.port, GPORT, 60000, 9).fragments > 1);
+	udp_end(&u);
 }
 
 /* The guest's MTU is smaller than what the host's network carries. */
 static void segments_beyond_the_mtu_are_taken_apart(void **state)
 {
-	struct sockaddr_in peer;
 	struct rig_config cfg;
-	struct rig *r;
-	uint16_t port;
-	int fd;
+	struct udp_pair u;
 
 	(void)state;
 	begin(&cfg);
 	cfg.stack.mtu = 900;
-	r = rig_new(&cfg);
-	fd = meet(r, &port, &peer);
+	udp_open(&u, &cfg);
 	for (uint32_t round = 0; round < 3; round++) {
-		sends_as_one(fd, &peer, 16000, 800, round);
-		guest_gets_all(r, GPORT, 16000, 800, round);
-		sends_as_one(fd, &peer, 20200, 1000, round);
-		assert_int_equal(guest_gets_all(r, GPORT, 20200, 1000, round), 0);
+		sends_as_one(u.fd, &u.peer, 16000, 800, round);
+		guest_gets_all(u.r, GPORT, 16000, 800, round);
+		sends_as_one(u.fd, &u.peer, 20200, 1000, round);
+		assert_int_equal(guest_gets_all(u.r, GPORT, 20200, 1000, round), 0);
 	}
-	close(fd);
-	rig_free(r);
+	udp_end(&u);
 }
 
 /* H14, H17: little room, and then a driver that takes no such frames. */
 static void a_starved_ring_and_another_driver(void **state)
 {
-	struct sockaddr_in peer;
 	struct rig_config cfg;
-	struct rig *r;
-	uint16_t port;
-	int fd;
+	struct udp_pair u;
 
 	(void)state;
 	begin(&cfg);
 	cfg.rx_buffers = 20;
-	r = rig_new(&cfg);
-	fd = meet(r, &port, &peer);
+	udp_open(&u, &cfg);
 	for (uint64_t i = 0; i < 3; i++) {
-		sends_as_one(fd, &peer, 60000, 1000, i);
-		guest_gets_all(r, GPORT, 60000, 1000, i);
+		sends_as_one(u.fd, &u.peer, 60000, 1000, i);
+		guest_gets_all(u.r, GPORT, 60000, 1000, i);
 	}
-	rig_detach(r);
-	((struct rig_config *)(uintptr_t)rig_config(r))->caps.rx_uso4 = false;
-	sends_as_one(fd, &peer, 30500, 1000, 7);
-	rig_attach(r);
-	assert_int_equal(guest_gets_all(r, GPORT, 30500, 1000, 7), 0);
-	sends_as_one(fd, &peer, 30500, 1000, 8);
-	assert_int_equal(guest_gets_all(r, GPORT, 30500, 1000, 8), 0);
-	assert_int_equal(rig_drops(r, DROP_RX_TOO_BIG), 0);
-	close(fd);
-	rig_free(r);
+	rig_detach(u.r);
+	((struct rig_config *)(uintptr_t)rig_config(u.r))->caps.rx_uso4 = false;
+	sends_as_one(u.fd, &u.peer, 30500, 1000, 7);
+	rig_attach(u.r);
+	assert_int_equal(guest_gets_all(u.r, GPORT, 30500, 1000, 7), 0);
+	sends_as_one(u.fd, &u.peer, 30500, 1000, 8);
+	assert_int_equal(guest_gets_all(u.r, GPORT, 30500, 1000, 8), 0);
+	assert_int_equal(rig_drops(u.r, DROP_RX_TOO_BIG), 0);
+	udp_end(&u);
 }
 
 static void bursts_pass_a_forward_both_ways(void **state)
@@ -294,78 +259,66 @@ static void frames_are_cut_by_the_host(void **state)
 	struct rig_config cfg;
 	uint32_t datagrams = 0;
 	uint64_t before;
-	struct rig *r;
-	uint16_t port;
-	int fd;
+	struct udp_pair u;
 
 	(void)state;
 	begin(&cfg);
-	r = rig_new(&cfg);
-	fd = rig_udp_socket(&port);
-	guest_sends_as_one(r, GPORT, port, 100, 100, 1);
-	server_gets_all(r, fd, 100, 100, 1);
+	udp_start(&u, &cfg);
+	guest_sends_as_one(u.r, GPORT, u.port, 100, 100, 1);
+	server_gets_all(u.r, u.fd, 100, 100, 1);
 	for (uint32_t i = 0; i < ARRAY_SIZE(bursts); i++) {
-		before = counter_get(&counters(r)->syscalls);
-		guest_sends_as_one(r, GPORT, port, bursts[i].len, bursts[i].segment, i);
-		assert_int_equal(counter_get(&counters(r)->syscalls) - before, 1);
-		server_gets_all(r, fd, bursts[i].len, bursts[i].segment, i);
+		before = COUNT(u.r, syscalls);
+		guest_sends_as_one(u.r, GPORT, u.port, bursts[i].len, bursts[i].segment, i);
+		assert_int_equal(COUNT(u.r, syscalls) - before, 1);
+		server_gets_all(u.r, u.fd, bursts[i].len, bursts[i].segment, i);
 		datagrams += (bursts[i].len + bursts[i].segment - 1) / bursts[i].segment;
 	}
-	assert_int_equal(counter_get(&counters(r)->udp_tx), datagrams + 1);
+	assert_int_equal(COUNT(u.r, udp_tx), datagrams + 1);
 	/* An empty one is one. */
-	guest_sends_as_one(r, GPORT, port, 0, 1000, 1);
-	server_gets_all(r, fd, 0, 1000, 1);
-	assert_int_equal(rig_drops(r, DROP_UDP_SEND), 0);
-	assert_int_equal(rig_allocs(r), 0);
-	close(fd);
-	rig_free(r);
+	guest_sends_as_one(u.r, GPORT, u.port, 0, 1000, 1);
+	server_gets_all(u.r, u.fd, 0, 1000, 1);
+	assert_int_equal(rig_drops(u.r, DROP_UDP_SEND), 0);
+	assert_int_equal(rig_allocs(u.r), 0);
+	udp_end(&u);
 }
 
 /* The guest's MTU is larger than that of the host's route: Linux does not cut those. */
 static void what_the_host_does_not_cut_goes_one_by_one(void **state)
 {
 	struct rig_config cfg;
-	struct rig *r;
-	uint16_t port;
-	int fd;
+	struct udp_pair u;
 
 	(void)state;
 	begin(&cfg);
 	cfg.stack.mtu = 9000;
-	r = rig_new(&cfg);
-	fd = rig_udp_socket(&port);
+	udp_start(&u, &cfg);
 	for (uint64_t i = 0; i < 3; i++) {
-		guest_sends_as_one(r, GPORT, port, 41000, 8000, i);
-		server_gets_all(r, fd, 41000, 8000, i);
+		guest_sends_as_one(u.r, GPORT, u.port, 41000, 8000, i);
+		server_gets_all(u.r, u.fd, 41000, 8000, i);
 	}
-	assert_int_equal(rig_drops(r, DROP_UDP_SEND), 0);
-	assert_int_equal(counter_get(&counters(r)->udp_tx), 18);
+	assert_int_equal(rig_drops(u.r, DROP_UDP_SEND), 0);
+	assert_int_equal(COUNT(u.r, udp_tx), 18);
 	/* A hundred of them: more than some kernels cut. */
-	guest_sends_as_one(r, GPORT + 1, port, 1000, 10, 9);
-	server_gets_all(r, fd, 1000, 10, 9);
-	close(fd);
-	rig_free(r);
+	guest_sends_as_one(u.r, GPORT + 1, u.port, 1000, 10, 9);
+	server_gets_all(u.r, u.fd, 1000, 10, 9);
+	udp_end(&u);
 }
 
 /* A frame must not cost thousands of sends. */
 static void frames_of_too_many_datagrams_are_refused(void **state)
 {
 	struct rig_config cfg;
-	struct rig *r;
-	uint16_t port;
-	int fd;
+	struct udp_pair u;
 
 	(void)state;
 	begin(&cfg);
-	r = rig_new(&cfg);
-	fd = rig_udp_socket(&port);
-	guest_sends_as_one(r, GPORT, port, 129, 1, 1);
-	guest_sends_as_one(r, GPORT, port, 60000, 1, 1);
-	assert_int_equal(rig_drops(r, DROP_OFFLOAD), 2);
-	guest_sends_as_one(r, GPORT, port, 128, 1, 2);
-	server_gets_all(r, fd, 128, 1, 2);
-	close(fd);
-	rig_free(r);
+	udp_start(&u, &cfg);
+	guest_sends_as_one(u.r, GPORT, u.port, 129, 1, 1);
+	guest_sends_as_one(u.r, GPORT, u.port, 60000, 1, 1);
+	assert_int_equal(rig_drops(u.r, DROP_OFFLOAD), 2);
+	guest_sends_as_one(u.r, GPORT, u.port, 128, 1, 2);
+	server_gets_all(u.r, u.fd, 128, 1, 2);
+	udp_end(&u);
 }
 
 static void a_closed_port_is_told_of_frames_too(void **state)

@@ -4,9 +4,31 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <unistd.h>
 
 uint8_t udp_in[65536];
 static uint8_t out_data[65536];
+
+/* A stack and a server; @cfg NULL = the defaults. */
+void udp_start(struct udp_pair *u, const struct rig_config *cfg)
+{
+	*u = (struct udp_pair){ .r = rig_new(cfg) };
+	u->fd = rig_udp_socket(&u->port);
+}
+
+/* ... and a flow of the guest's, from GPORT. */
+void udp_open(struct udp_pair *u, const struct rig_config *cfg)
+{
+	udp_start(u, cfg);
+	udp_guest_sends(u->r, GPORT, u->port, 10, 1);
+	u->peer = udp_server_gets(u->r, u->fd, 10, 1);
+}
+
+void udp_end(struct udp_pair *u)
+{
+	close(u->fd);
+	rig_free(u->r);
+}
 
 /* A datagram at the server, and who sent it. */
 bool udp_try_receive(int fd, struct sockaddr_in *peer, ssize_t *n)

@@ -16,10 +16,25 @@
 #define LOOPBACK 0x7f000001U
 #define GPORT	 40000
 
+/**
+ * struct udp_pair - a guest and a server on the host
+ * @port, @fd:	the server's
+ * @peer:	what the guest's flow from GPORT is to it, once udp_open() has opened one
+ */
+struct udp_pair {
+	struct rig *r;
+	uint16_t port;
+	int fd;
+	struct sockaddr_in peer;
+};
+
 /* What udp_try_receive() took last. */
 extern uint8_t udp_in[65536];
 
 /* udp_rig.c */
+void udp_start(struct udp_pair *u, const struct rig_config *cfg);
+void udp_open(struct udp_pair *u, const struct rig_config *cfg);
+void udp_end(struct udp_pair *u);
 bool udp_try_receive(int fd, struct sockaddr_in *peer, ssize_t *n);
 struct sockaddr_in udp_server_gets(struct rig *r, int fd, uint32_t len, uint64_t seed);
 void udp_server_sends(int fd, const struct sockaddr_in *to, uint32_t len, uint64_t seed);
