@@ -3,7 +3,6 @@
 #include "tests/stack/forward_rig.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "src/base/base.h"
 

@@ -201,12 +201,12 @@ static void a_connection_is_told_when_it_opens_and_when_it_ends(void **state)
 	rig_advance(t.r, 3 * NS_PER_S);
 	rig_conn_send(&p.c, 5000);
 	rig_pump_write(p.fd, p.c.rx_seed, &sent, 70000);
-	RIG_UNTIL(t.r, (rig_conn_poll(&p.c), rig_pump_read(p.fd, p.c.tx_seed, &got),
-			got == 5000 && p.c.rx_bytes == 70000));
+	RIG_CONN_UNTIL(&p.c, (rig_pump_read(p.fd, p.c.tx_seed, &got),
+			      got == 5000 && p.c.rx_bytes == 70000));
 	shutdown(p.fd, SHUT_WR);
-	RIG_UNTIL(t.r, (rig_conn_poll(&p.c), p.c.fin));
+	RIG_CONN_UNTIL(&p.c, p.c.fin);
 	rig_conn_fin(&p.c);
-	RIG_UNTIL(t.r, (rig_conn_poll(&p.c), rig_conn_acked(&p.c)));
+	RIG_CONN_UNTIL(&p.c, rig_conn_acked(&p.c));
 	rig_cycle(t.r);
 	pair_end(&p, END_CLOSED, 0);
 	assert_int_equal(t.rec.tx_bytes, 5000);
@@ -403,7 +403,7 @@ static void a_refusal_of_the_host_is_an_end(void **state)
 	start(NULL, RING_BYTES);
 	rig_conn_init(&c, t.r, 40000, rig_unused_port());
 	rig_conn_syn(&c);
-	RIG_UNTIL(t.r, (rig_conn_poll(&c), c.rst));
+	RIG_CONN_UNTIL(&c, c.rst);
 	assert_open(FLOW_TCP);
 	assert_close(FLOW_TCP, END_REFUSED);
 	assert_int_equal(t.rec.error, ECONNREFUSED);
@@ -418,7 +418,7 @@ static void a_reset_of_the_host_is_an_end(void **state)
 	pair_open(&p);
 	rig_reset_close(p.fd);
 	p.fd = -1;
-	RIG_UNTIL(t.r, (rig_conn_poll(&p.c), p.c.rst));
+	RIG_CONN_UNTIL(&p.c, p.c.rst);
 	pair_end(&p, END_HOST_RESET, ECONNRESET);
 }
 
@@ -436,7 +436,7 @@ static void idleness_and_silence_are_ends(void **state)
 	pair_open(&p);
 	p.c.auto_ack = false;
 	rig_pump_write(p.fd, p.c.rx_seed, &sent, 1000);
-	RIG_UNTIL(t.r, (rig_conn_poll(&p.c), p.c.rx_bytes == 1000));
+	RIG_CONN_UNTIL(&p.c, p.c.rx_bytes == 1000);
 	for (int i = 0; i < 1000 && !spsc_peek(&t.a.ring, &(uint32_t){ 0 }); i++) {
 		rig_advance(t.r, 60 * NS_PER_S);
 		drain();
@@ -540,7 +540,7 @@ static void a_full_ring_costs_records_and_nothing_else(void **state)
 	told = counter_get(&t.a.records);
 	assert_true(told < 100 && counter_get(&t.a.ring.lost) == 201 - told);
 	rig_conn_send(&p.c, 1000);
-	RIG_UNTIL(t.r, (rig_conn_poll(&p.c), rig_conn_acked(&p.c)));
+	RIG_CONN_UNTIL(&p.c, rig_conn_acked(&p.c));
 	while (next())
 		;
 	rig_conn_segment(&p.c, RIG_RST, p.c.snd_nxt, NULL, 0);

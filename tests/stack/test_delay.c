@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* How long bytes were ours: from the guest's ring to the socket, and back. */
-#include <unistd.h>
-
 #include "tests/stack/pair_rig.h"
 
 static const struct hist *to_socket(struct rig *r)

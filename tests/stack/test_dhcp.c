@@ -112,7 +112,7 @@ static void guest_without_an_address_gets_its_lease(void **state)
 	assert_int_equal(option(m, 3), GATEWAY);
 	assert_int_equal(option(m, 6), DNS);
 	assert_int_equal(option(m, 26), 9000);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->dhcp_acks), 1);
+	assert_int_equal(COUNT(r, dhcp_acks), 1);
 	assert_int_equal(rig_allocs(r), 0);
 	rig_free(r);
 }
@@ -144,7 +144,7 @@ static void old_address_of_another_network_is_refused(void **state)
 	(void)state;
 	guest_sends(r, 0, BROADCAST, 3, OTHER, 0, 0);
 	guest_gets(r, BROADCAST, 6);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->dhcp_acks), 0);
+	assert_int_equal(COUNT(r, dhcp_acks), 0);
 	rig_free(r);
 }
 
@@ -198,7 +198,7 @@ static void datagram_without_a_source_opens_no_flow(void **state)
 	(void)state;
 	guest_sends(r, 0, 0xc0000201, 1, 0, 0, 0);
 	assert_int_equal(rig_drops(r, DROP_IP_SPOOFED), 1);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->udp_opened), 0);
+	assert_int_equal(COUNT(r, udp_opened), 0);
 	rig_free(r);
 }
 

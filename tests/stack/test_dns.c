@@ -133,12 +133,12 @@ static void guest_gets(struct world *w, uint16_t sport, uint16_t id, uint32_t le
 
 static uint64_t answers(struct world *w)
 {
-	return counter_get(&stack_counters(rig_stack(w->r))->dns_answers);
+	return COUNT(w->r, dns_answers);
 }
 
 static uint64_t queries(struct world *w)
 {
-	return counter_get(&stack_counters(rig_stack(w->r))->dns_queries);
+	return COUNT(w->r, dns_queries);
 }
 
 static void answer_comes_back_raw_under_the_guests_id(void **state)

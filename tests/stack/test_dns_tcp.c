@@ -145,7 +145,7 @@ static void queries_sent_ahead_are_answered_in_order(void **state)
 	close(fd);
 	for (uint32_t i = 0; i < len; i++) {
 		rig_conn_send_bytes(dt.one.c, all + i, 1);
-		RIG_UNTIL(dt.d.r, (rig_conn_poll(dt.one.c), rig_conn_acked(dt.one.c)));
+		RIG_CONN_UNTIL(dt.one.c, rig_conn_acked(dt.one.c));
 	}
 	for (uint32_t i = 0; i < 3; i++)
 		dtcp_get_message(&dt.one, &q[i]);
@@ -169,7 +169,7 @@ static void a_half_closed_guest_is_answered(void **state)
 	dtcp_resolver_answers(fd, 0, ADDR);
 	dtcp_get_message(&dt.one, &q);
 	dtcp_assert_address(ADDR);
-	RIG_UNTIL(dt.d.r, (rig_conn_poll(dt.one.c), dt.one.c->fin));
+	RIG_CONN_UNTIL(dt.one.c, dt.one.c->fin);
 	close(fd);
 	dtcp_end();
 }

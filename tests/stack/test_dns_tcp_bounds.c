@@ -230,7 +230,7 @@ static void zone_transfers_pass_until_the_resolver_closes(void **state)
 	}
 	assert_false(dt.one.c->fin);
 	close(fd);
-	RIG_UNTIL(dt.d.r, (rig_conn_poll(dt.one.c), dt.one.c->fin));
+	RIG_CONN_UNTIL(dt.one.c, dt.one.c->fin);
 	assert_int_equal(dt.one.c->rx_bytes, dt.one.read);
 	dtcp_conn_close(dt.one.c);
 	/* What belongs to another question ends it. */
@@ -242,7 +242,7 @@ static void zone_transfers_pass_until_the_resolver_closes(void **state)
 	dtcp_get_message(&dt.one, &q);
 	dt.m.b[0] ^= 1;
 	dtcp_resolver_sends(fd);
-	RIG_UNTIL(dt.d.r, (rig_conn_poll(dt.one.c), dt.one.c->fin));
+	RIG_CONN_UNTIL(dt.one.c, dt.one.c->fin);
 	assert_int_equal(dt.one.c->rx_bytes, dt.one.read);
 	assert_int_equal(rig_drops(dt.d.r, DROP_DNS_MALFORMED), 1);
 	close(fd);

@@ -59,7 +59,7 @@ static void guest_accepts(struct rig *r, struct rig_conn *c)
 
 static uint64_t active(struct rig *r)
 {
-	return counter_get(&stack_counters(rig_stack(r))->tcp_active);
+	return COUNT(r, tcp_active);
 }
 
 static void bytes_flow_both_ways(void **state)
@@ -91,17 +91,17 @@ static void bytes_flow_both_ways(void **state)
 	RIG_UNTIL(r, (rig_pump_write(fd, c.rx_seed, &sent, sizeof(buf)), rig_conn_poll(&c),
 		      c.rx_bytes == sizeof(buf)));
 	rig_conn_send(&c, 50000);
-	RIG_UNTIL(r, (rig_conn_poll(&c), rig_pump_read(fd, c.tx_seed, &pos), pos == 50000));
+	RIG_CONN_UNTIL(&c, (rig_pump_read(fd, c.tx_seed, &pos), pos == 50000));
 	/* Both close, the peer first. */
 	shutdown(fd, SHUT_WR);
-	RIG_UNTIL(r, (rig_conn_poll(&c), c.fin));
+	RIG_CONN_UNTIL(&c, c.fin);
 	rig_conn_fin(&c);
 	rig_read_eof(r, fd);
-	RIG_UNTIL(r, (rig_conn_poll(&c), rig_conn_acked(&c)));
+	RIG_CONN_UNTIL(&c, rig_conn_acked(&c));
 	rig_advance(r, 3 * NS_PER_S);
 	assert_int_equal(active(r), 0);
 	assert_int_equal(rig_allocs(r), 0);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->tcp_accepted), 1);
+	assert_int_equal(COUNT(r, tcp_accepted), 1);
 	close(fd);
 	rig_free(r);
 }
@@ -146,7 +146,7 @@ static void a_wrong_ack_is_answered_by_rst_and_opens_nothing(void **state)
 	RIG_UNTIL(r, rig_pop(r, &pkt));
 	assert_int_equal(pkt.flags, RIG_RST);
 	assert_int_equal(pkt.seq, c.rcv_nxt);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->tcp_established), 0);
+	assert_int_equal(COUNT(r, tcp_established), 0);
 	close(fd);
 	rig_free(r);
 }
@@ -214,7 +214,7 @@ static void a_peer_that_leaves_early_is_not_forgotten(void **state)
 	fd = fwd_peer(&f);
 	shutdown(fd, SHUT_WR);
 	guest_accepts(r, &c);
-	RIG_UNTIL(r, (rig_conn_poll(&c), c.fin));
+	RIG_CONN_UNTIL(&c, c.fin);
 	close(fd);
 	rig_free(r);
 }
@@ -313,8 +313,7 @@ static void a_hundred_clients_at_once(void **state)
 	}
 	/* Clients have been accepted in the order of their connects. */
 	do {
-		rig_cycle(r);
-		rig_conn_poll(c);
+		rig_conn_cycle(c);
 		all = true;
 		for (int i = 0; i < CLIENTS; i++) {
 			rig_pump_read(fd[i], c[i].tx_seed, &pos[i]);
@@ -345,7 +344,7 @@ static void a_forward_that_goes_leaves_its_connections(void **state)
 	assert_int_equal(connect(late, &sa.sa, len), -1);
 	assert_int_equal(errno, ECONNREFUSED);
 	rig_conn_send(&c, 1000);
-	RIG_UNTIL(r, (rig_conn_poll(&c), rig_pump_read(fd, c.tx_seed, &pos), pos == 1000));
+	RIG_CONN_UNTIL(&c, (rig_pump_read(fd, c.tx_seed, &pos), pos == 1000));
 	/* The port of a forward outlives a driver, and a reset of all flows. */
 	rig_detach(r);
 	stack_reset(rig_stack(r));

@@ -30,7 +30,7 @@ static struct rig *start(uint16_t mtu)
 
 static uint64_t reassembled(struct rig *r)
 {
-	return counter_get(&stack_counters(rig_stack(r))->reassembled);
+	return COUNT(r, reassembled);
 }
 
 /* Slots in use of the pool for datagrams under way. */

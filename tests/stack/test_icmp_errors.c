@@ -271,7 +271,7 @@ static void traceroute_sees_the_routers_behind_us(void **state)
 		}
 		rig_advance(r, NS_PER_S); /* errors are rate-limited */
 	}
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->icmp_errors), 20);
+	assert_int_equal(COUNT(r, icmp_errors), 20);
 	assert_int_equal(rig_allocs(r), 0);
 	rig_free(r);
 }
@@ -311,7 +311,7 @@ static void unreachables_pass_with_their_codes(void **state)
 	/* The flow has outlived it all. */
 	guest_sends(r, true, DPORT, 64, 100);
 	guest_sends(r, false, DPORT, 64, 100);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->udp_opened), 2);
+	assert_int_equal(COUNT(r, udp_opened), 2);
 	assert_int_equal(rig_drops(r, DROP_UDP_SEND), 0);
 	rig_free(r);
 }

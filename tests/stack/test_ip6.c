@@ -178,8 +178,8 @@ static void forbidden_destinations_are_refused(void **state)
 		assert_true(rig_pop(r, &pkt));
 		assert_true(pkt.flags & RIG_RST);
 	}
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->udp_opened), 0);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->tcp_opened), 0);
+	assert_int_equal(COUNT(r, udp_opened), 0);
+	assert_int_equal(COUNT(r, tcp_opened), 0);
 	rig_free(r);
 }
 
@@ -378,7 +378,7 @@ static void tcp_both_ways(uint16_t mtu, bool offloads)
 	rig_conn_fin(&c);
 	rig_read_eof(r, fd);
 	close(fd);
-	RIG_UNTIL(r, (rig_conn_poll(&c), c.fin));
+	RIG_CONN_UNTIL(&c, c.fin);
 	assert_int_equal(rig_allocs(r), 0);
 	close(lfd);
 	rig_free(r);
@@ -412,7 +412,7 @@ static void refused_connection_is_reset(void **state)
 		skip();
 	rig_conn_init6(&c, r, GPORT, port);
 	rig_conn_syn(&c);
-	RIG_UNTIL(r, (rig_conn_poll(&c), c.rst));
+	RIG_CONN_UNTIL(&c, c.rst);
 	close(fd);
 	rig_free(r);
 }
@@ -463,7 +463,7 @@ static void datagrams_pass_both_ways(void **state)
 		assert_int_equal(pkt.payload_len, sizes[i]);
 		rig_pattern_check(pkt.payload, sizes[i], i, 0);
 	}
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->udp_opened), 1);
+	assert_int_equal(COUNT(r, udp_opened), 1);
 	assert_int_equal(rig_allocs(r), 0);
 	close(fd);
 	rig_free(r);
@@ -551,7 +551,7 @@ static void dhcp6_serves_a_link_local_client(void **state)
 	assert_true(ipaddr_is_link_local6(&pkt.src6));
 	assert_int_equal(pkt.payload[0], 7); /* rapid commit: REPLY at once */
 	assert_memory_equal(pkt.payload + 1, solicit + 1, 3);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->dhcp6_replies), 1);
+	assert_int_equal(COUNT(r, dhcp6_replies), 1);
 
 	/* Not from an address of the prefix, and never longer than a client's message is. */
 	to_group(buf, &rig_config(r)->stack.guest6);

@@ -3,7 +3,6 @@
 #include "tests/stack/rig.h"
 
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "src/base/base.h"
 

@@ -33,7 +33,7 @@ static void one_connection(struct rig *r, int lfd, uint16_t port, uint16_t sport
 	assert_int_equal(got, 1);
 	rig_pump_write(fd, c.rx_seed, &sent, 1);
 	rig_cycle(r);
-	RIG_UNTIL(r, (rig_conn_poll(&c), c.rx_bytes == 1));
+	RIG_CONN_UNTIL(&c, c.rx_bytes == 1);
 	switch (how) {
 	case GUEST_FIRST:
 		rig_conn_fin(&c);
@@ -41,15 +41,15 @@ static void one_connection(struct rig *r, int lfd, uint16_t port, uint16_t sport
 		rig_read_eof(r, fd);
 		close(fd);
 		rig_cycle(r);
-		RIG_UNTIL(r, (rig_conn_poll(&c), c.fin));
+		RIG_CONN_UNTIL(&c, c.fin);
 		break;
 	case HOST_FIRST:
 		close(fd);
 		rig_cycle(r);
-		RIG_UNTIL(r, (rig_conn_poll(&c), c.fin));
+		RIG_CONN_UNTIL(&c, c.fin);
 		rig_conn_fin(&c);
 		rig_cycle(r);
-		RIG_UNTIL(r, (rig_conn_poll(&c), rig_conn_acked(&c)));
+		RIG_CONN_UNTIL(&c, rig_conn_acked(&c));
 		break;
 	case GUEST_RESETS:
 		rig_conn_segment(&c, RIG_RST | RIG_ACK, c.snd_nxt, NULL, 0);
@@ -59,22 +59,20 @@ static void one_connection(struct rig *r, int lfd, uint16_t port, uint16_t sport
 	default:
 		rig_reset_close(fd);
 		rig_cycle(r);
-		RIG_UNTIL(r, (rig_conn_poll(&c), c.rst));
+		RIG_CONN_UNTIL(&c, c.rst);
 		break;
 	}
 }
 
 static void ten_thousand_connections_allocate_nothing(void **state)
 {
-	struct rig_config cfg;
 	uint64_t first;
 	struct rig *r;
 	uint16_t port;
 	int lfd = rig_listen(&port);
 
 	(void)state;
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	first = rig_allocs(r);
 	for (uint32_t i = 0; i < CHURN; i++) {
 		one_connection(r, lfd, port, (uint16_t)(20000 + i), (enum ending)(i % ENDINGS));
@@ -213,8 +211,7 @@ static void memory_returns_after_a_burst(void **state)
 	for (uint32_t n = 0; n < 200; n++) {
 		for (uint32_t i = 0; i < STALLED; i++)
 			rig_conn_upload(&c[i], total, 1460);
-		rig_cycle(r);
-		rig_conn_poll(c);
+		rig_conn_cycle(c);
 	}
 	parked = row_of(r, "tcp-park")->peak;
 	if (row_of(r, "tcp-park")->in_use == 0 || parked < 8) {
@@ -224,8 +221,8 @@ static void memory_returns_after_a_burst(void **state)
 	}
 	burst = resident_anon();
 	for (uint32_t i = 0; i < STALLED; i++)
-		RIG_UNTIL(r, (rig_conn_poll(c), rig_conn_upload(&c[i], total, 1460),
-			      rig_pump_read(fd[i], c[i].tx_seed, &got[i]), got[i] == total));
+		RIG_CONN_UNTIL(c, (rig_conn_upload(&c[i], total, 1460),
+				   rig_pump_read(fd[i], c[i].tx_seed, &got[i]), got[i] == total));
 	assert_int_equal(row_of(r, "tcp-park")->in_use, 0);
 	for (uint32_t i = 0; i < STALLED; i++) {
 		if (i == STALLED / 2)
@@ -251,15 +248,13 @@ static void memory_returns_after_a_burst(void **state)
 /* H34: the look for idle memory ends when there is nothing more to find. */
 static void an_idle_stack_stays_asleep(void **state)
 {
-	struct rig_config cfg;
 	uint64_t cycles;
 	struct rig *r;
 	uint16_t port;
 	int lfd = rig_listen(&port);
 
 	(void)state;
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	assert_true(timer_wheel_next_ns(loop_timers(stack_loop(rig_stack(r)))) == UINT64_MAX);
 	one_connection(r, lfd, port, 20000, HOST_RESETS);
 	assert_true(timer_wheel_next_ns(loop_timers(stack_loop(rig_stack(r)))) < UINT64_MAX);
@@ -276,14 +271,12 @@ static void an_idle_stack_stays_asleep(void **state)
 /* Handles from before a trim name nothing after it, though the records begin anew (H53). */
 static void flows_after_a_trim_are_new_flows(void **state)
 {
-	struct rig_config cfg;
 	struct rig *r;
 	uint16_t port;
 	int lfd = rig_listen(&port);
 
 	(void)state;
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	for (uint32_t round = 0; round < 3; round++) {
 		uint64_t trims = COUNT(r, trims);
 

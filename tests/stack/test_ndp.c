@@ -217,7 +217,7 @@ static void a_solicitation_is_answered_by_prefix_mtu_and_resolver(void **state)
 	rig_cycle(r);
 	assert_true(rig_pop(r, &pkt));
 	check_router_advert(r, &pkt, &all_nodes);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->router_adverts), 2);
+	assert_int_equal(COUNT(r, router_adverts), 2);
 	rig_free(r);
 }
 

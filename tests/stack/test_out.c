@@ -318,11 +318,9 @@ static void empty_pools_are_counted_and_refill(void **state)
 {
 	(void)state;
 	struct out_slot *slots[LIMIT_OUT_LARGE_SLOTS];
-	struct rig_config cfg;
 	struct rig *r;
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
 		slots[i] = out_begin(rig_stack(r), PORT_FRAME_MAX);
 		assert_non_null(slots[i]);
@@ -340,12 +338,10 @@ static void empty_pools_are_counted_and_refill(void **state)
 static void headers_of_a_slot_are_zero(void **state)
 {
 	(void)state;
-	struct rig_config cfg;
 	struct out_slot *slot;
 	struct rig *r;
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	slot = out_begin(rig_stack(r), 60);
 	memset(slot->data, 0xff, 60);
 	slot->off.needs_csum = true;
@@ -362,12 +358,10 @@ static void ip6_headers_are_laid_out(void **state)
 {
 	(void)state;
 	struct l3_spec l3 = { .proto = PROTO_TCP, .tos = 0xab };
-	struct rig_config cfg;
 	uint8_t buf[OUT_HEADERS_MAX];
 	struct rig *r;
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	ipaddr_parse("2001:db8::1", &l3.src);
 	ipaddr_parse("2001:db8::2", &l3.dst);
 	assert_int_equal(out_l3(rig_stack(r), buf, &l3, 300), ETH_HLEN + IP6_HLEN);
@@ -436,11 +430,9 @@ static void dns_over_tcp_goes_to_a_port_of_our_own(void **state)
 {
 	(void)state;
 	struct endpoint dst = ep(DNS, 53), host;
-	struct rig_config cfg;
 	struct rig *r;
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	assert_int_equal(policy_translate(rig_stack(r), PROTO_TCP, &dst, &host), DROP_NONE);
 	assert_true(ipaddr_is_loopback(&host.addr));
 	assert_int_not_equal(host.port, 0);

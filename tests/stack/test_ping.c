@@ -115,7 +115,7 @@ static void two_pingers_stay_apart(void **state)
 	guest_gets_pong(r, 2, 20, 200);
 	guest_pings(r, WORLD, 1, 11, 300);
 	guest_gets_pong(r, 1, 11, 300);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->ping_active), 2);
+	assert_int_equal(COUNT(r, ping_active), 2);
 	rig_free(r);
 }
 
@@ -180,7 +180,7 @@ static void unreachable_destination_is_reported(void **state)
 	assert_int_equal(pkt.icmp_type, 3);
 	assert_int_equal(pkt.icmp_code, 0);
 	assert_int_equal(rig_drops(r, DROP_SOCKET_ERROR), 1);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->ping_active), 0);
+	assert_int_equal(COUNT(r, ping_active), 0);
 	rig_free(r);
 }
 

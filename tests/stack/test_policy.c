@@ -197,7 +197,7 @@ static void monitored_counts_and_lets_pass(void **state)
 	start(&w);
 	rig_conn_init(&c, w.r, 39000, port);
 	fd = rig_conn_open(&c, lfd);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(w.r))->policy_monitored), 1);
+	assert_int_equal(COUNT(w.r, policy_monitored), 1);
 	assert_int_equal(denials(&w), 0);
 	close(fd);
 	close(lfd);
@@ -404,8 +404,8 @@ static void an_exchange_leaves_open_flows_alone(void **state)
 	assert_int_equal(policy_compile(&p, &none), 0);
 	policy_free(stack_set_policy(rig_stack(w.r), p));
 	rig_conn_send(&c, 1000);
-	RIG_UNTIL(w.r, (rig_conn_poll(&c), rig_pump_read(fd, c.tx_seed, &pos), pos == 2000));
-	RIG_UNTIL(w.r, (rig_conn_poll(&c), rig_conn_acked(&c)));
+	RIG_CONN_UNTIL(&c, (rig_pump_read(fd, c.tx_seed, &pos), pos == 2000));
+	RIG_CONN_UNTIL(&c, rig_conn_acked(&c));
 	assert_true(tcp_denied(&w, RIG_GATEWAY, port));
 	close(fd);
 	close(lfd);

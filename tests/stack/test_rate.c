@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Rates: pacing without loss, debts, refunds (H59), changes while it runs. */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/pair_rig.h"
 
 #include <unistd.h>
 
@@ -11,21 +11,16 @@
 
 #define RATE 1000000ULL /* bytes a second; the burst of 100 ms is 100000 */
 
-static struct rig *start(uint64_t out, uint64_t in, uint64_t in_packets)
+static const struct rig_config *with_rates(uint64_t out, uint64_t in, uint64_t in_packets)
 {
-	struct rig_config cfg;
+	static struct rig_config cfg;
 
 	rig_config_defaults(&cfg);
 	log_set_level(LOG_ERROR);
 	cfg.stack.rate_out = out;
 	cfg.stack.rate_in = in;
 	cfg.stack.rate_in_packets = in_packets;
-	return rig_new(&cfg);
-}
-
-static uint64_t tx_bytes(struct rig *r)
-{
-	return counter_get(&stack_counters(rig_stack(r))->tx_bytes);
+	return &cfg;
 }
 
 /* Frames from the guest as long as the port would take them. */
@@ -39,7 +34,7 @@ static void send_while_allowed(struct rig *r, uint16_t port)
 
 static void the_guest_sends_at_the_rate_and_a_burst(void **state)
 {
-	struct rig *r = start(RATE, 0, 0);
+	struct rig *r = rig_new(with_rates(RATE, 0, 0));
 	uint16_t port;
 	int fd = rig_udp_socket(&port);
 	uint64_t sent;
@@ -47,18 +42,18 @@ static void the_guest_sends_at_the_rate_and_a_burst(void **state)
 	(void)state;
 	send_while_allowed(r, port);
 	/* One frame may go over what was left. */
-	assert_in_range(tx_bytes(r), 100000, 100000 + 1042);
+	assert_in_range(COUNT(r, tx_bytes), 100000, 100000 + 1042);
 	for (int ms = 0; ms < 2000; ms += 10) {
 		rig_advance(r, 10 * NS_PER_MS);
 		send_while_allowed(r, port);
 	}
-	sent = tx_bytes(r) - 100000;
+	sent = COUNT(r, tx_bytes) - 100000;
 	assert_in_range(sent, 2 * RATE - 1042, 2 * RATE + 1042);
 	/* What was not used is kept, up to the burst. */
 	rig_advance(r, 50 * NS_PER_S);
 	send_while_allowed(r, port);
-	assert_in_range(tx_bytes(r) - sent, 200000, 200000 + 3 * 1042);
-	assert_true(counter_get(&stack_counters(rig_stack(r))->rate_out_waits) > 10);
+	assert_in_range(COUNT(r, tx_bytes) - sent, 200000, 200000 + 3 * 1042);
+	assert_true(COUNT(r, rate_out_waits) > 10);
 	assert_int_equal(rig_allocs(r), 0);
 	close(fd);
 	rig_free(r);
@@ -67,7 +62,7 @@ static void the_guest_sends_at_the_rate_and_a_burst(void **state)
 /* The timer wakes the loop when there are tokens, and not a cadence. */
 static void the_loop_wakes_up_when_there_are_tokens(void **state)
 {
-	struct rig *r = start(RATE, 0, 0);
+	struct rig *r = rig_new(with_rates(RATE, 0, 0));
 	uint16_t port;
 	int fd = rig_udp_socket(&port);
 	uint64_t next;
@@ -85,108 +80,87 @@ static void the_loop_wakes_up_when_there_are_tokens(void **state)
 /* H59: what the stack did not take is not charged. */
 static void a_frame_that_must_be_sent_again_is_refunded(void **state)
 {
-	struct rig *r = start(RATE, 0, 0);
-	struct bucket *b = &rig_stack(r)->rate_out.bytes;
+	struct bucket *b;
 	static uint8_t data[50000];
-	struct rig_conn c;
+	struct pair p;
 	uint32_t seq;
 	int64_t before = 0;
-	uint16_t port;
-	int lfd = rig_listen(&port), fd;
 
 	(void)state;
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
-	seq = c.snd_nxt;
+	pair_open(&p, with_rates(RATE, 0, 0));
+	b = &rig_stack(p.r)->rate_out.bytes;
+	seq = p.c.snd_nxt;
 	/* All in one batch, until the window holds no more. */
-	for (int i = 0; rig_drops(r, DROP_TCP_PARK_LIMIT) == 0;
+	for (int i = 0; rig_drops(p.r, DROP_TCP_PARK_LIMIT) == 0;
 	     i++, seq += (uint32_t)sizeof(data)) {
 		assert_true(i < 10);
-		stack_tx_may(rig_stack(r));
+		stack_tx_may(rig_stack(p.r));
 		before = b->tokens;
-		rig_conn_segment(&c, RIG_ACK, seq, data, sizeof(data));
+		rig_conn_segment(&p.c, RIG_ACK, seq, data, sizeof(data));
 	}
-	stack_tx_may(rig_stack(r));
+	stack_tx_may(rig_stack(p.r));
 	assert_int_equal(b->tokens, before);
-	rig_conn_ack(&c);
-	stack_tx_may(rig_stack(r));
+	rig_conn_ack(&p.c);
+	stack_tx_may(rig_stack(p.r));
 	assert_int_equal(before - b->tokens, 54);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	pair_end(&p);
 }
 
 static void the_guest_receives_at_the_rate_every_byte(void **state)
 {
-	struct rig *r = start(0, RATE, 0);
-	struct rig_conn c;
-	uint64_t sent = 0, first;
-	uint16_t port;
-	int lfd = rig_listen(&port), fd;
+	struct pair p;
+	uint64_t first;
 
 	(void)state;
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
+	pair_open(&p, with_rates(0, RATE, 0));
 	for (int i = 0; i < 50; i++) {
-		rig_pump_write(fd, c.rx_seed, &sent, 4000000);
-		rig_cycle(r);
-		rig_conn_poll(&c);
+		pair_write(&p, 4000000);
+		rig_conn_cycle(&p.c);
 	}
 	/* The burst, and one frame of 64 KiB at most beyond it. */
-	first = c.rx_bytes;
+	first = p.c.rx_bytes;
 	assert_in_range(first, 90000, 170000);
 	for (int ms = 0; ms < 2000; ms += 5) {
-		rig_pump_write(fd, c.rx_seed, &sent, 4000000);
-		rig_advance(r, 5 * NS_PER_MS);
-		rig_conn_poll(&c);
+		pair_write(&p, 4000000);
+		rig_advance(p.r, 5 * NS_PER_MS);
+		rig_conn_poll(&p.c);
 	}
-	assert_in_range(c.rx_bytes, 2 * RATE - 70000, 2 * RATE + 170000);
-	assert_int_equal(counter_get(&stack_counters(rig_stack(r))->tcp_retransmits), 0);
+	assert_in_range(p.c.rx_bytes, 2 * RATE - 70000, 2 * RATE + 170000);
+	assert_int_equal(COUNT(p.r, tcp_retransmits), 0);
 	/* Lifted while it runs: the rest comes without another tick of the old rate. */
-	assert_int_equal(stack_limit_set(rig_stack(r), "rate-in", 0), 0);
-	rig_advance(r, 2 * NS_PER_MS);
-	RIG_UNTIL(r, (rig_pump_write(fd, c.rx_seed, &sent, 4000000), rig_conn_poll(&c),
-		      c.rx_bytes == 4000000));
-	assert_int_equal(rig_allocs(r), 0);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	assert_int_equal(stack_limit_set(rig_stack(p.r), "rate-in", 0), 0);
+	rig_advance(p.r, 2 * NS_PER_MS);
+	RIG_UNTIL(p.r, pair_download(&p, 4000000));
+	assert_int_equal(rig_allocs(p.r), 0);
+	pair_end(&p);
 }
 
 /* ACKs and ARP do not queue behind payload. */
 static void what_we_originate_never_waits(void **state)
 {
-	struct rig *r = start(0, 1000, 0);
 	uint8_t frame[128];
-	struct rig_conn c;
+	struct pair p;
 	struct rig_pkt pkt;
-	uint64_t sent = 0;
-	uint16_t port;
-	int lfd = rig_listen(&port), fd;
 
 	(void)state;
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
+	pair_open(&p, with_rates(0, 1000, 0));
 	for (int i = 0; i < 50; i++) {
-		rig_pump_write(fd, c.rx_seed, &sent, 1000000);
-		rig_cycle(r);
-		rig_conn_poll(&c);
+		pair_write(&p, 1000000);
+		rig_conn_cycle(&p.c);
 	}
-	assert_true(c.rx_bytes < 200000);
-	rig_send(r, frame, rig_build_arp(r, frame, 0x0a00020fU, RIG_GATEWAY), NULL);
-	rig_cycle(r);
-	assert_true(rig_pop(r, &pkt));
+	assert_true(p.c.rx_bytes < 200000);
+	rig_send(p.r, frame, rig_build_arp(p.r, frame, 0x0a00020fU, RIG_GATEWAY), NULL);
+	rig_cycle(p.r);
+	assert_true(rig_pop(p.r, &pkt));
 	assert_int_equal(pkt.ethertype, ETHERTYPE_ARP);
-	rig_conn_send(&c, 1000);
-	RIG_UNTIL(r, (rig_conn_poll(&c), rig_conn_acked(&c)));
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	rig_conn_send(&p.c, 1000);
+	RIG_CONN_UNTIL(&p.c, rig_conn_acked(&p.c));
+	pair_end(&p);
 }
 
 static void packets_have_a_rate_of_their_own(void **state)
 {
-	struct rig *r = start(0, 0, 100);
+	struct rig *r = rig_new(with_rates(0, 0, 100));
 	struct sockaddr_in peer;
 	socklen_t len = sizeof(peer);
 	struct rig_pkt pkt;

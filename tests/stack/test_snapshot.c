@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a stack looks like from outside: flows, why they stand still, limits that move. */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/pair_rig.h"
 
 #include <errno.h>
 #include <string.h>
@@ -32,28 +32,20 @@ static void assert_stall(struct rig *r, enum flow_stall want)
 
 static void a_flow_tells_what_it_has_moved(void **state)
 {
-	struct rig_config cfg;
 	struct flow_snap s;
-	struct rig_conn c;
-	struct rig *r;
-	uint16_t port;
-	uint64_t pos = 0, got = 0;
-	int lfd = rig_listen(&port), fd;
+	struct pair p;
 
 	(void)state;
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
-	rig_advance(r, 3 * NS_PER_S);
-	rig_conn_send(&c, 1000);
-	rig_pump_write(fd, c.rx_seed, &pos, 500);
-	RIG_UNTIL(r, (rig_conn_poll(&c), rig_pump_read(fd, c.tx_seed, &got),
-		      rig_conn_acked(&c) && got == 1000 && c.rx_bytes == 500));
-	rig_cycle(r);
-	assert_stall(r, STALL_NONE);
-	rig_advance(r, 2 * NS_PER_S);
-	s = the_flow(r);
+	pair_open(&p, NULL);
+	rig_advance(p.r, 3 * NS_PER_S);
+	rig_conn_send(&p.c, 1000);
+	pair_write(&p, 500);
+	RIG_CONN_UNTIL(&p.c, (pair_read(&p),
+			      rig_conn_acked(&p.c) && p.got == 1000 && p.c.rx_bytes == 500));
+	rig_cycle(p.r);
+	assert_stall(p.r, STALL_NONE);
+	rig_advance(p.r, 2 * NS_PER_S);
+	s = the_flow(p.r);
 	assert_int_equal(s.proto, FLOW_TCP);
 	assert_string_equal(s.state, "ESTABLISHED");
 	assert_string_equal(s.engine, "copy");
@@ -61,103 +53,75 @@ static void a_flow_tells_what_it_has_moved(void **state)
 	assert_int_equal(s.rx_bytes, 500);
 	assert_true(s.age_ns >= 5 * NS_PER_S);
 	assert_int_equal(s.guest.port, 40000);
-	assert_int_equal(s.remote.port, port);
+	assert_int_equal(s.remote.port, p.c.dport);
 	assert_int_equal(ipaddr_v4(&s.host.addr), 0x7f000001);
 	assert_int_equal(s.in_flight, 0);
 	assert_true(s.window > 0);
-	assert_stall(r, STALL_IDLE);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	assert_stall(p.r, STALL_IDLE);
+	pair_end(&p);
 }
 
 static void a_host_that_does_not_read_is_named(void **state)
 {
 	struct rig_config cfg;
-	struct rig_conn c;
-	struct rig *r;
-	uint16_t port;
-	int lfd = rig_listen(&port), fd;
+	struct pair p;
 
 	(void)state;
 	rig_config_defaults(&cfg);
 	cfg.stack.sndbuf = 4096;
 	cfg.stack.rcvbuf = 4096;
-	r = rig_new(&cfg);
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
-	for (int i = 0; i < 100000 && the_flow(r).stall != STALL_HOST_FULL; i++) {
-		if (rig_conn_room(&c))
-			rig_conn_send(&c, MIN(rig_conn_room(&c), 1400U));
-		rig_cycle(r);
-		rig_conn_poll(&c);
+	pair_open(&p, &cfg);
+	for (int i = 0; i < 100000 && the_flow(p.r).stall != STALL_HOST_FULL; i++) {
+		if (rig_conn_room(&p.c))
+			rig_conn_send(&p.c, MIN(rig_conn_room(&p.c), 1400U));
+		rig_conn_cycle(&p.c);
 	}
-	assert_stall(r, STALL_HOST_FULL);
-	assert_true(the_flow(r).parked > 0);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	assert_stall(p.r, STALL_HOST_FULL);
+	assert_true(the_flow(p.r).parked > 0);
+	pair_end(&p);
 }
 
 static void a_guest_that_does_not_read_is_named(void **state)
 {
-	struct rig_config cfg;
-	struct rig_conn c;
-	struct rig *r;
-	uint16_t port;
-	uint64_t pos = 0;
-	int lfd = rig_listen(&port), fd;
+	struct pair p;
 
 	(void)state;
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
-	c.window = 0;
-	rig_conn_ack(&c);
-	rig_pump_write(fd, c.rx_seed, &pos, 5000);
-	RIG_UNTIL(r, the_flow(r).stall == STALL_WINDOW_ZERO);
-	assert_int_equal(the_flow(r).guest_window, 0);
+	pair_open(&p, NULL);
+	p.c.window = 0;
+	rig_conn_ack(&p.c);
+	pair_write(&p, 5000);
+	RIG_UNTIL(p.r, the_flow(p.r).stall == STALL_WINDOW_ZERO);
+	assert_int_equal(the_flow(p.r).guest_window, 0);
 
 	/* Open, but nothing is ACKed. */
-	c.auto_ack = false;
-	c.window = 65535;
-	rig_conn_ack(&c);
-	RIG_UNTIL(r, (rig_conn_poll(&c), c.rx_bytes == 5000));
-	assert_stall(r, STALL_WAIT_ACK);
-	assert_int_equal(the_flow(r).in_flight, 5000);
-	rig_advance(r, 5 * NS_PER_S);
-	assert_stall(r, STALL_LOSS);
-	assert_true(the_flow(r).retries > 0);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	p.c.auto_ack = false;
+	p.c.window = 65535;
+	rig_conn_ack(&p.c);
+	RIG_CONN_UNTIL(&p.c, p.c.rx_bytes == 5000);
+	assert_stall(p.r, STALL_WAIT_ACK);
+	assert_int_equal(the_flow(p.r).in_flight, 5000);
+	rig_advance(p.r, 5 * NS_PER_S);
+	assert_stall(p.r, STALL_LOSS);
+	assert_true(the_flow(p.r).retries > 0);
+	pair_end(&p);
 }
 
 static void a_guest_without_buffers_is_named(void **state)
 {
 	struct rig_config cfg;
-	struct rig_conn c;
-	struct rig *r;
-	uint16_t port;
-	uint64_t pos = 0;
-	int lfd = rig_listen(&port), fd;
+	struct pair p;
 
 	(void)state;
 	rig_config_defaults(&cfg);
 	cfg.rx_buffers = 2;
-	r = rig_new(&cfg);
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
-	rig_set_auto_refill(r, false);
-	rig_pump_write(fd, c.rx_seed, &pos, 500000);
-	RIG_UNTIL(r, the_flow(r).stall == STALL_NO_BUFFERS);
-	rig_detach(r);
-	assert_stall(r, STALL_NO_DRIVER);
-	rig_attach(r);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	pair_open(&p, &cfg);
+	rig_set_auto_refill(p.r, false);
+	pair_write(&p, 500000);
+	RIG_UNTIL(p.r, the_flow(p.r).stall == STALL_NO_BUFFERS);
+	rig_detach(p.r);
+	assert_stall(p.r, STALL_NO_DRIVER);
+	rig_attach(p.r);
+	pair_end(&p);
 }
 
 /* Of the only flow of @proto. */
@@ -195,7 +159,7 @@ static void flows_without_tokens_are_named(void **state)
 	rig_send_udp(r, 5000, RIG_GATEWAY, uport, data, 1);
 	RIG_UNTIL(r, recvfrom(ufd, data, sizeof(data), 0, (struct sockaddr *)&from, &len) == 1);
 	rig_pump_write(fd, c.rx_seed, &pos, 500000);
-	RIG_UNTIL(r, (rig_conn_poll(&c), stall_of(r, FLOW_TCP) == STALL_RATE));
+	RIG_CONN_UNTIL(&c, stall_of(r, FLOW_TCP) == STALL_RATE);
 	assert_int_equal(sendto(ufd, data, sizeof(data), 0, (struct sockaddr *)&from, len),
 			 sizeof(data));
 	RIG_UNTIL(r, stall_of(r, FLOW_UDP) == STALL_RATE);
@@ -255,7 +219,7 @@ static void open_one(struct rig *r, uint16_t sport, uint16_t port, bool *refused
 
 	rig_conn_init(&c, r, sport, port);
 	rig_conn_syn(&c);
-	RIG_UNTIL(r, (rig_conn_poll(&c), c.synack || c.rst));
+	RIG_CONN_UNTIL(&c, c.synack || c.rst);
 	*refused = c.rst;
 }
 
@@ -340,13 +304,11 @@ static void every_limit_can_be_changed(void **state)
 					     "max-ping",  "dns-cache",	      "rate-out",
 					     "rate-in",	  "rate-out-packets", "rate-in-packets",
 					     "rate-burst" };
-	struct rig_config cfg;
 	uint64_t used;
 	struct rig *r;
 
 	(void)state;
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		assert_int_equal(stack_limit_set(rig_stack(r), names[i], 10 + i), 0);
 		assert_int_equal(limit_shown(r, names[i], &used), 10 + i);

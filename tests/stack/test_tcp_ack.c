@@ -2,8 +2,6 @@
 /* ACKs of requests: carried by answers that are quick, and never late enough to matter. */
 #include "tests/stack/pair_rig.h"
 
-#include <unistd.h>
-
 #include "src/base/base.h"
 #include "src/base/clock.h"
 #include "tcpstack/limits.h"

@@ -33,7 +33,7 @@ static void guest_half_close(void **state)
 	RIG_CONN_UNTIL(&p.c, rig_conn_acked(&p.c));
 	RIG_UNTIL(p.r, pair_read(&p) == 1000);
 	rig_read_eof(p.r, p.fd);
-	RIG_UNTIL(p.r, (pair_write(&p, 500000), rig_conn_poll(&p.c), p.c.rx_bytes == 500000));
+	RIG_UNTIL(p.r, pair_download(&p, 500000));
 	close(p.fd);
 	p.fd = -1;
 	RIG_UNTIL(p.r, gone(&p));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What TCP costs: heap calls (none) and system calls (a budget). */
-#include "tests/stack/rig_tcp.h"
+#include "tests/stack/pair_rig.h"
 
 #include <unistd.h>
 
@@ -25,28 +25,24 @@ static void one_request(struct rig *r, int lfd, uint16_t port, uint16_t sport)
 	assert_int_equal(got, 100);
 	rig_pump_write(fd, c.rx_seed, &sent, 1000);
 	close(fd);
-	rig_cycle(r);
-	rig_conn_poll(&c);
+	rig_conn_cycle(&c);
 	if (!c.fin)
-		RIG_UNTIL(r, (rig_conn_poll(&c), c.fin));
+		RIG_CONN_UNTIL(&c, c.fin);
 	assert_int_equal(c.rx_bytes, 1000);
 	rig_conn_fin(&c);
-	rig_cycle(r);
-	rig_conn_poll(&c);
+	rig_conn_cycle(&c);
 	assert_true(rig_conn_acked(&c));
 }
 
 static void a_thousand_connections_allocate_nothing(void **state)
 {
 	(void)state;
-	struct rig_config cfg;
 	struct rig *r;
 	uint64_t first;
 	uint16_t port;
 	int lfd = rig_listen(&port);
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	one_request(r, lfd, port, 20000);
 	first = rig_allocs(r);
 	for (uint16_t i = 1; i < 1000; i++)
@@ -61,44 +57,33 @@ static void a_thousand_connections_allocate_nothing(void **state)
 static void a_batch_costs_no_more_than_a_frame(void **state)
 {
 	(void)state;
-	struct rig_config cfg;
-	struct rig_conn c;
-	struct rig *r;
-	uint64_t calls, clock, got = 0;
-	uint16_t port;
-	int fd, lfd = rig_listen(&port);
+	struct pair p;
+	uint64_t calls, clock;
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
-	rig_conn_init(&c, r, 20000, port);
-	fd = rig_conn_open(&c, lfd);
+	pair_open(&p, NULL);
 	for (uint32_t frames = 1; frames <= 32; frames *= 32) {
-		calls = COUNT(r, syscalls);
-		clock = rig_clock_reads(r);
+		calls = COUNT(p.r, syscalls);
+		clock = rig_clock_reads(p.r);
 		for (uint32_t i = 0; i < frames; i++)
-			rig_conn_send(&c, 1000);
-		rig_cycle(r);
-		assert_int_equal(rig_clock_reads(r) - clock, 1);
-		assert_in_range(COUNT(r, syscalls) - calls, 1, CALLS_PER_ROUND_TRIP);
-		rig_pump_read(fd, c.tx_seed, &got);
+			rig_conn_send(&p.c, 1000);
+		rig_cycle(p.r);
+		assert_int_equal(rig_clock_reads(p.r) - clock, 1);
+		assert_in_range(COUNT(p.r, syscalls) - calls, 1, CALLS_PER_ROUND_TRIP);
+		pair_read(&p);
 	}
-	assert_int_equal(got, 33 * 1000);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	assert_int_equal(p.got, 33 * 1000);
+	pair_end(&p);
 }
 
 static void connect_request_response_is_within_budget(void **state)
 {
 	(void)state;
-	struct rig_config cfg;
 	struct rig *r;
 	uint64_t before, each, cycles;
 	uint16_t port;
 	int lfd = rig_listen(&port);
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
+	r = rig_new(NULL);
 	one_request(r, lfd, port, 20000);
 	before = COUNT(r, syscalls);
 	cycles = COUNT(r, cycles);
@@ -117,66 +102,46 @@ static void connect_request_response_is_within_budget(void **state)
 static void round_trip_is_within_budget(void **state)
 {
 	(void)state;
-	struct rig_config cfg;
-	struct rig_conn c;
-	struct rig *r;
-	uint64_t before, cycles, sent = 0, got = 0;
-	uint16_t port;
-	int lfd = rig_listen(&port), fd;
+	struct pair p;
+	uint64_t before, cycles;
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
-	c.auto_ack = false; /* the next request carries the ACK */
-	before = COUNT(r, syscalls);
-	cycles = COUNT(r, cycles);
+	pair_open(&p, NULL);
+	p.c.auto_ack = false; /* the next request carries the ACK */
+	before = COUNT(p.r, syscalls);
+	cycles = COUNT(p.r, cycles);
 	for (uint64_t i = 1; i <= 1000; i++) {
-		rig_conn_send(&c, 1);
-		RIG_UNTIL(r, (rig_pump_read(fd, c.tx_seed, &got), got == i));
-		rig_pump_write(fd, c.rx_seed, &sent, i);
-		RIG_UNTIL(r, (rig_conn_poll(&c), c.rx_bytes == i));
+		rig_conn_send(&p.c, 1);
+		RIG_UNTIL(p.r, pair_read(&p) == i);
+		pair_write(&p, i);
+		RIG_CONN_UNTIL(&p.c, p.c.rx_bytes == i);
 	}
-	before = COUNT(r, syscalls) - before - (COUNT(r, cycles) - cycles);
+	before = COUNT(p.r, syscalls) - before - (COUNT(p.r, cycles) - cycles);
 	print_message("[  INFO  ] round trip: %.2f system calls and two waits\n",
 		      (double)before / 1000);
 	assert_true(before <= 1000 * (CALLS_PER_ROUND_TRIP - 2));
 	/* A small write waits for nothing. */
-	assert_int_equal(COUNT(r, tcp_retransmits), 0);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+	assert_int_equal(COUNT(p.r, tcp_retransmits), 0);
+	pair_end(&p);
 }
 
 static void bulk_allocates_nothing(void **state)
 {
 	(void)state;
-	struct rig_config cfg;
-	struct rig_conn c;
-	struct rig *r;
-	uint64_t sent = 0, got = 0, first, total = 64 * MIB, calls;
-	uint16_t port;
-	int lfd = rig_listen(&port), fd;
+	struct pair p;
+	uint64_t first, total = 64 * MIB, calls;
 
-	rig_config_defaults(&cfg);
-	r = rig_new(&cfg);
-	rig_conn_init(&c, r, 40000, port);
-	fd = rig_conn_open(&c, lfd);
-	first = rig_allocs(r);
-	calls = COUNT(r, syscalls);
-	RIG_UNTIL(r, (rig_conn_poll(&c), rig_conn_upload(&c, total, 58400),
-		      rig_pump_read(fd, c.tx_seed, &got), got == total));
+	pair_open(&p, NULL);
+	first = rig_allocs(p.r);
+	calls = COUNT(p.r, syscalls);
+	RIG_UNTIL(p.r, pair_upload(&p, total, 58400));
 	print_message("[  INFO  ] upload: %.1f system calls a MiB\n",
-		      (double)(COUNT(r, syscalls) - calls) / 64);
-	calls = COUNT(r, syscalls);
-	RIG_UNTIL(r, (rig_pump_write(fd, c.rx_seed, &sent, total), rig_conn_poll(&c),
-		      c.rx_bytes == total));
+		      (double)(COUNT(p.r, syscalls) - calls) / 64);
+	calls = COUNT(p.r, syscalls);
+	RIG_UNTIL(p.r, pair_download(&p, total));
 	print_message("[  INFO  ] download: %.1f system calls a MiB\n",
-		      (double)(COUNT(r, syscalls) - calls) / 64);
-	assert_int_equal(rig_allocs(r), first);
-	close(fd);
-	close(lfd);
-	rig_free(r);
+		      (double)(COUNT(p.r, syscalls) - calls) / 64);
+	assert_int_equal(rig_allocs(p.r), first);
+	pair_end(&p);
 }
 
 int main(void)

@@ -169,7 +169,7 @@ static void window_scale_is_capped(void **state)
 	p.c.wscale = 255;
 	p.c.window = 4U << 14;
 	pair_connect(&p);
-	RIG_UNTIL(p.r, (pair_write(&p, 300000), rig_conn_poll(&p.c), p.c.rx_bytes == 300000));
+	RIG_UNTIL(p.r, pair_download(&p, 300000));
 	pair_end(&p);
 }
 

@@ -2,8 +2,6 @@
 /* Host to guest over a link that loses: what a guest with SACK needs sent again. */
 #include "tests/stack/pair_rig.h"
 
-#include <unistd.h>
-
 #include "src/base/base.h"
 #include "tcpstack/limits.h"
 #include "tcpstack/tcp.h"
