@@ -27,7 +27,7 @@ uint8_t resolv_read(const char *path, struct endpoint *out, uint8_t max);
 /* resolv_watch.c */
 int resolv_watch_new(struct resolv_watch **out, const char *path, struct io_loop *loop,
 		     struct net_worker *worker, uint64_t every_ns);
-void resolv_watch_look(struct resolv_watch *rw);
+void resolv_watch_look(struct resolv_watch *rw, uint64_t now_ns);
 void resolv_watch_free(struct resolv_watch *rw);
 
 #endif

@@ -8,9 +8,11 @@
  * did not before; the C library looks in the same way. All of it is the main
  * thread's: the worker is handed the new list in one short call.
  *
- * A file that was written only just now may be written to once more within the
- * same tick of the file system's clock, and is read again the next time. One that
- * is gone, or names no resolver, changes nothing: whoever replaces it is half way.
+ * A file that has changed only just now may be written to once more within the
+ * same tick of the file system's clock, so it is read again for a while after we
+ * have seen the change. How long ago that was our own clock says, which nobody sets:
+ * by the file's time it might be for ever, or not at all. A file that is gone, or
+ * names no resolver, changes nothing: whoever replaces it is half way.
  */
 #include "src/cli/resolv.h"
 
@@ -20,7 +22,6 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "src/base/base.h"
@@ -29,12 +30,14 @@
 #include "src/vmm/io_loop.h"
 #include "virtio/net_worker.h"
 
-/* A file of which nothing was written for so long will not be written to unseen. */
-#define SETTLED_S 3
+/* A file that has not changed for so long will not be written to unseen. */
+#define SETTLED_NS (3 * NS_PER_S)
 
 /**
  * struct resolv_watch - one file that is followed
- * @seen:	of the file as it was read last; all zero = read it
+ * @seen:	of the file as it was looked at last
+ * @since_ns:	when it was first seen so
+ * @settled:	it was read at the end of that time, and need not be again
  */
 struct resolv_watch {
 	const char *path;
@@ -42,6 +45,8 @@ struct resolv_watch {
 	struct net_worker *worker;
 	int timer_fd;
 	struct stat seen;
+	uint64_t since_ns;
+	bool settled;
 };
 
 struct change {
@@ -65,13 +70,6 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static bool is_settled(const struct stat *st)
-{
-	time_t now = time(NULL);
-
-	return now - st->st_mtim.tv_sec >= SETTLED_S;
-}
-
 static void tell(const struct resolv_watch *rw, const struct change *c)
 {
 	char all[STACK_RESOLVERS_MAX * (ENDPOINT_STRLEN + 2)] = "", text[ENDPOINT_STRLEN];
@@ -85,17 +83,23 @@ static void tell(const struct resolv_watch *rw, const struct change *c)
 
 /**
  * resolv_watch_look() - has the file changed? Then the worker is told
+ * @now_ns:	CLOCK_MONOTONIC
  *
  * Main thread; what the timer does.
  */
-void resolv_watch_look(struct resolv_watch *rw)
+void resolv_watch_look(struct resolv_watch *rw, uint64_t now_ns)
 {
 	struct change c = { .n = 0 };
 	struct stat st;
 	FILE *in;
 
-	if (stat(rw->path, &st) < 0 || same_file(&st, &rw->seen))
+	if (stat(rw->path, &st) < 0 || (rw->settled && same_file(&st, &rw->seen)))
 		return;
+	if (!same_file(&st, &rw->seen)) {
+		rw->seen = st;
+		rw->since_ns = now_ns;
+	}
+	rw->settled = false;
 	in = fopen(rw->path, "re");
 	if (!in) {
 		if (errno == EACCES)
@@ -105,13 +109,10 @@ void resolv_watch_look(struct resolv_watch *rw)
 				 rw->path);
 		return;
 	}
-	if (fstat(fileno(in), &st) == 0)
-		c.n = resolv_parse(in, rw->path, c.resolver, STACK_RESOLVERS_MAX);
+	c.n = resolv_parse(in, rw->path, c.resolver, STACK_RESOLVERS_MAX);
 	fclose(in);
-	if (c.n == 0)
-		return;
-	rw->seen = is_settled(&st) ? st : (struct stat){ .st_size = 0 };
-	if (net_worker_call(rw->worker, exchange, &c) == 0 && c.changed)
+	rw->settled = now_ns - rw->since_ns >= SETTLED_NS;
+	if (c.n && net_worker_call(rw->worker, exchange, &c) == 0 && c.changed)
 		tell(rw, &c);
 }
 
@@ -122,7 +123,7 @@ static void on_timer(void *ctx, uint32_t events)
 
 	(void)events;
 	if (read(rw->timer_fd, &ticks, sizeof(ticks)) == (ssize_t)sizeof(ticks))
-		resolv_watch_look(rw);
+		resolv_watch_look(rw, clock_now_ns());
 }
 
 /**

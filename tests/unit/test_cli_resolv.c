@@ -186,18 +186,27 @@ static void assert_resolvers(const char *first, const char *second)
 		assert_endpoint(&list[1].endpoint, second);
 }
 
+/* So many seconds after the last time. */
+static void look(uint64_t seconds)
+{
+	static uint64_t now = NS_PER_S;
+
+	now += seconds * NS_PER_S;
+	resolv_watch_look(f.rw, now);
+}
+
 static void changes_reach_the_worker(void **state)
 {
 	(void)state;
 	write_file(f.path, "nameserver 192.0.2.1\nnameserver 127.0.0.53\n", 0);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("192.0.2.1:53", "127.0.0.53:53");
 	/* Of the same length, and written in the same moment: it is looked at again. */
 	write_file(f.path, "nameserver 192.0.2.2\nnameserver 127.0.0.54\n", 0);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("192.0.2.2:53", "127.0.0.54:53");
 	write_file(f.path, "nameserver 2001:db8::1\n", 100);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("[2001:db8::1]:53", NULL);
 }
 
@@ -207,24 +216,28 @@ static int set_resolver(void *ctx, struct stack *st)
 	return 0;
 }
 
-/* It is not read again and again, or it would undo this. */
+/*
+ * It is read for a while, for whoever writes twice in a moment, and then not again and
+ * again, or it would undo what is done here: whatever the file's time is, which a clock
+ * that is set may have left in the future.
+ */
 static void a_file_that_has_not_changed_is_left_alone(void **state)
 {
+	static const time_t ages[] = { 100, 0, -100000 };
 	struct endpoint ep = { ipaddr_from_v4(INADDR_LOOPBACK), 5353 };
 
 	(void)state;
-	write_file(f.path, "nameserver 192.0.2.1\n", 100);
-	resolv_watch_look(f.rw);
-	assert_resolvers("192.0.2.1:53", NULL);
-	assert_int_equal(net_worker_call(f.w, set_resolver, &ep), 0);
-	resolv_watch_look(f.rw);
-	assert_resolvers("127.0.0.1:5353", NULL);
-	/* The same text, written anew: somebody means it, and may not have done. */
-	write_file(f.path, "nameserver 192.0.2.1\n", -1000);
-	for (int i = 0; i < 2; i++) {
-		resolv_watch_look(f.rw);
-		assert_resolvers("192.0.2.1:53", NULL);
-		assert_int_equal(net_worker_call(f.w, set_resolver, &ep), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ages); i++) {
+		write_file(f.path, "nameserver 192.0.2.1\n", ages[i]);
+		for (int k = 0; k < 3; k++) {
+			look(k == 2 ? 3 : 0);
+			assert_resolvers("192.0.2.1:53", NULL);
+			assert_int_equal(net_worker_call(f.w, set_resolver, &ep), 0);
+		}
+		for (int k = 0; k < 3; k++) {
+			look(2);
+			assert_resolvers("127.0.0.1:5353", NULL);
+		}
 	}
 }
 
@@ -233,16 +246,16 @@ static void a_file_that_is_replaced_is_read(void **state)
 {
 	(void)state;
 	write_file(f.path, "nameserver 192.0.2.1\n", 100);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("192.0.2.1:53", NULL);
 	write_file(f.other, "nameserver 192.0.2.2\n", 100);
 	assert_int_equal(rename(f.other, f.path), 0);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("192.0.2.2:53", NULL);
 	write_file(f.other, "nameserver 192.0.2.3\n", 100);
 	assert_int_equal(unlink(f.path), 0);
 	assert_int_equal(symlink("other", f.path), 0);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("192.0.2.3:53", NULL);
 }
 
@@ -250,15 +263,15 @@ static void half_of_a_change_is_none(void **state)
 {
 	(void)state;
 	write_file(f.path, "nameserver 192.0.2.1\n", 0);
-	resolv_watch_look(f.rw);
+	look(0);
 	unlink(f.path);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("192.0.2.1:53", NULL);
 	write_file(f.path, "# by somebody\nsearch example.org\n", 0);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("192.0.2.1:53", NULL);
 	write_file(f.path, "# by somebody\nnameserver 192.0.2.2\n", 0);
-	resolv_watch_look(f.rw);
+	look(0);
 	assert_resolvers("192.0.2.2:53", NULL);
 }
 
