@@ -7,9 +7,11 @@
  * JSON it is an object with the members time, level, subsystem, flow (where there
  * is one), msg and withheld (where a limit kept lines back); the message is cut, if
  * need be, before it is escaped, so that the object is always whole.
- * A short or failed write is ignored: losing a log line must never stop a
- * worker. Rate limits count per call site in a fixed interval and say, in the
- * first line that passes again, how many were withheld.
+ * A line that cannot be written, or not to its end, is lost: that must never stop a
+ * worker. It is counted, and the next line that finds room comes behind one that says
+ * how many are missing there; one that was torn ends where the next begins. Rate limits count per
+ * call site in a fixed interval and say, in the first line that passes again, how many were
+ * withheld.
  */
 #include "src/base/log.h"
 
@@ -27,6 +29,11 @@
 _Atomic int log_threshold = LOG_WARN;
 
 static _Atomic int log_fd = STDERR_FILENO;
+
+/* Lines that were lost, and those of them that no line has told of; the last one was torn. */
+static _Atomic uint64_t lost, untold;
+static _Atomic bool torn;
+
 static _Atomic int the_format = LOG_TEXT;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
@@ -62,7 +69,7 @@ int log_level_parse(const char *name, enum log_level *level)
 }
 
 /**
- * log_set_fd() - write later lines to @fd, which the caller keeps open
+ * log_set_fd() - write later lines to @fd, which the caller keeps open; < 0: nowhere
  */
 void log_set_fd(int fd)
 {
@@ -146,22 +153,71 @@ static size_t json_line(char *line, enum log_level level, const char *part,
 	return (size_t)n + (size_t)t;
 }
 
+/* One line, in one write(2). Return: 0, or -errno: it has not come out whole */
+static int put_line(int fd, enum log_level level, const char *part, const struct log_about *about,
+		    const char *msg)
+{
+	char buf[1 + LOG_JSON_MAX], *line = buf + 1;
+	ssize_t done;
+	size_t n;
+
+	n = (log_format() == LOG_JSON ? json_line : text_line)(line, level, part, about, msg);
+	line[n++] = '\n';
+	if (atomic_exchange_explicit(&torn, false, memory_order_relaxed)) {
+		*--line = '\n';
+		n++;
+	}
+	do
+		done = write(fd, line, n);
+	while (done < 0 && errno == EINTR);
+	if (done == (ssize_t)n)
+		return 0;
+	/* Nothing of it, and of the one before that is torn still: a newline is due. */
+	if (done > 0 || line == buf)
+		atomic_store_explicit(&torn, true, memory_order_relaxed);
+	return done < 0 ? -errno : -ENOSPC;
+}
+
+/* Lines are missing here: say so, if that can be said. */
+static void tell_lost(int fd)
+{
+	static const struct log_about nothing;
+	uint64_t n = atomic_exchange_explicit(&untold, 0, memory_order_relaxed);
+	char msg[64];
+
+	if (n == 0)
+		return;
+	snprintf(msg, sizeof(msg), "%llu line%s could not be written here", (unsigned long long)n,
+		 n == 1 ? "" : "s");
+	if (put_line(fd, LOG_WARN, "log", &nothing, msg))
+		atomic_fetch_add_explicit(&untold, n, memory_order_relaxed);
+}
+
 PRINTF(4, 0)
 static void write_line(enum log_level level, const char *part, const struct log_about *about,
 		       const char *fmt, va_list ap)
 {
-	char msg[LOG_LINE_MAX], line[LOG_JSON_MAX];
-	int saved_errno = errno;
-	ssize_t ignored;
-	size_t n;
+	int saved_errno = errno, fd = atomic_load_explicit(&log_fd, memory_order_relaxed);
+	char msg[LOG_LINE_MAX];
 
+	if (fd < 0)
+		return;
 	if (vsnprintf(msg, sizeof(msg), fmt, ap) < 0)
 		msg[0] = 0;
-	n = (log_format() == LOG_JSON ? json_line : text_line)(line, level, part, about, msg);
-	line[n++] = '\n';
-	ignored = write(atomic_load_explicit(&log_fd, memory_order_relaxed), line, n);
-	(void)ignored;
+	tell_lost(fd);
+	if (put_line(fd, level, part, about, msg)) {
+		atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&untold, 1, memory_order_relaxed);
+	}
 	errno = saved_errno;
+}
+
+/**
+ * log_lost() - lines that could not be written since the start; any thread
+ */
+uint64_t log_lost(void)
+{
+	return atomic_load_explicit(&lost, memory_order_relaxed);
 }
 
 /**

@@ -58,6 +58,7 @@ int log_format_parse(const char *name, enum log_format *format);
 const char *log_format_name(enum log_format format);
 int log_level_parse(const char *name, enum log_level *level);
 void log_set_fd(int fd);
+uint64_t log_lost(void);
 void log_line(enum log_level level, const char *part, const char *fmt, ...) PRINTF(3, 4);
 void log_line_about(enum log_level level, const char *part, const struct log_about *about,
 		    const char *fmt, ...) PRINTF(4, 5);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "src/base/clock.h"
+#include "src/base/log.h"
 #include "src/control/priv.h"
 #include "src/sight/audit_log.h"
 #include "src/sight/pcap.h"
@@ -224,6 +225,8 @@ void metrics_walk(struct control *c, const struct metric_sink *s)
 
 	emit(s, "process", "uptime_ms", true, "milliseconds since the start", NULL, NULL,
 	     (clock_now_ns() - cfg->start_ns) / NS_PER_MS);
+	emit(s, "log", "lost", false, "lines of the log that could not be written", NULL, NULL,
+	     log_lost());
 	walk_control(c, s);
 	walk_audit(cfg->sight, s);
 	if (!cfg->worker)

@@ -6,9 +6,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "src/base/alloc_count.h"
@@ -205,6 +209,72 @@ static void test_long_log_line_is_cut_with_its_newline(void **state)
 	assert_int_equal(got[n - 1], '\n');
 }
 
+/* What @fd, of a file, has from @from on. */
+static void assert_text_is(int fd, off_t from, const char *want)
+{
+	char got[1024];
+	ssize_t n = pread(fd, got, sizeof(got) - 1, from);
+
+	assert_true(n >= 0);
+	got[n] = 0;
+	assert_string_equal(got, want);
+}
+
+/* H86 */
+static void test_log_lines_that_are_lost_are_counted_and_told(void **state)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC), fd = memfd_create("log", MFD_CLOEXEC);
+	uint64_t before = log_lost();
+
+	(void)state;
+	assert_true(full >= 0 && fd >= 0);
+	log_set_fd(full);
+	for (int i = 0; i < 3; i++)
+		log_error("test", "unheard");
+	assert_int_equal(log_lost() - before, 3);
+	log_set_fd(fd);
+	log_error("test", "heard");
+	log_error("test", "again");
+	assert_text_is(fd, 0,
+		       "sluice: warn: log: 3 lines could not be written here\n"
+		       "sluice: error: test: heard\n"
+		       "sluice: error: test: again\n");
+	/* Nobody has asked for these. */
+	log_set_fd(-1);
+	log_error("test", "silence");
+	log_set_fd(STDERR_FILENO);
+	assert_int_equal(log_lost() - before, 3);
+	close(full);
+	close(fd);
+}
+
+/* A disk that is full in the middle of a line: the next one has a line of its own. */
+static void test_log_line_that_is_torn_ends_where_the_next_begins(void **state)
+{
+	int fd = memfd_create("log", MFD_CLOEXEC);
+	struct rlimit was, few = { .rlim_cur = 12 };
+	uint64_t before = log_lost();
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	few.rlim_max = was.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &few), 0);
+	log_set_fd(fd);
+	log_error("test", "torn");
+	log_error("test", "unheard");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	log_error("test", "heard");
+	log_set_fd(STDERR_FILENO);
+	assert_int_equal(log_lost() - before, 2);
+	assert_text_is(fd, 0,
+		       "sluice: erro\n"
+		       "sluice: warn: log: 2 lines could not be written here\n"
+		       "sluice: error: test: heard\n");
+	close(fd);
+}
+
 static void test_log_levels_by_name(void **state)
 {
 	enum log_level level = LOG_WARN;
@@ -254,6 +324,8 @@ int main(void)
 		cmocka_unit_test(test_log_lines_a_guest_causes_are_limited),
 		cmocka_unit_test(test_log_below_threshold_costs_nothing),
 		cmocka_unit_test(test_long_log_line_is_cut_with_its_newline),
+		cmocka_unit_test(test_log_lines_that_are_lost_are_counted_and_told),
+		cmocka_unit_test(test_log_line_that_is_torn_ends_where_the_next_begins),
 		cmocka_unit_test(test_log_levels_by_name),
 		cmocka_unit_test(test_heap_calls_are_counted),
 		cmocka_unit_test(test_random_bytes_differ),
