@@ -256,7 +256,7 @@ all: $(SLUICE) $(LOAD) $(INIT) $(NSGUEST) $(RINGPUMP) $(OFFHOST) $(MICRO) $(DIST
 demo:			## install what is missing, build, boot a guest, move real data
 	$(Q)tools/demo --build $(B)
 
-SHELL_TESTS = tests/test_groups.sh tests/test_clocks.sh
+SHELL_TESTS = tests/test_groups.sh tests/test_clocks.sh tests/test_needs.sh
 check: all $(FAST_TESTS) $(GUEST)	## run every test: unit, stack, vhost-user, end to end
 	$(Q)BUILD=$(B) tests/run --timeout 600 $(SHELL_TESTS) $(FAST_TESTS) tests/bench/run \
 		tests/packaging/install tests/packaging/fleet tests/vhost/run tests/vhost/engines $(E2E_RUN)
