@@ -331,6 +331,42 @@ static int set_chars(const struct option_def *d, char *v, const char *arg, char 
 	return 0;
 }
 
+/*
+ * Labels of letters, digits and hyphens, none of which begins or ends with a hyphen (RFC
+ * 1123 section 2.1): what a guest makes of anything else is not for us to guess.
+ */
+static bool is_hostname(const char *s)
+{
+	size_t label = 0;
+	char c, before = '.';
+
+	for (; (c = *s); before = c, s++) {
+		if (c == '.') {
+			if (label == 0 || before == '-')
+				return false;
+			label = 0;
+			continue;
+		}
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      (c == '-' && label > 0)))
+			return false;
+		if (++label > 63)
+			return false;
+	}
+	return label > 0 && before != '-';
+}
+
+static int set_hostname(const struct option_def *d, char *v, const char *arg, char *why,
+			size_t why_len)
+{
+	if (!is_hostname(arg))
+		return bad(d, why, why_len,
+			   "\"%.60s\" is no name of a host: letters, digits and inner hyphens, "
+			   "up to 63 between dots",
+			   arg);
+	return set_chars(d, v, arg, why, why_len);
+}
+
 /**
  * option_repeats() - does each further argument add to the ones before?
  */
@@ -399,6 +435,8 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 		return set_word(d, field(d, o), text, why, why_len);
 	case OPT_CHARS:
 		return set_chars(d, field(d, o), text, why, why_len);
+	case OPT_HOSTNAME:
+		return set_hostname(d, field(d, o), text, why, why_len);
 	case OPT_SUBNET:
 		return set_subnet(d, field(d, o), text, why, why_len);
 	case OPT_PREFIX6:
@@ -494,6 +532,7 @@ void option_show(const struct option_def *d, const struct run_options *o, char *
 		snprintf(buf, len, "%s", d->words[*(const uint32_t *)f]);
 		break;
 	case OPT_CHARS:
+	case OPT_HOSTNAME:
 		snprintf(buf, len, "%s", (const char *)f);
 		break;
 	case OPT_SUBNET:

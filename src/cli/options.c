@@ -89,7 +89,7 @@ const struct option_def option_table[] = {
 	{ "dns-cache", "N|off", "net.dns_cache",
 	  "answers of resolvers to keep while their records hold", BOTH, OPT_U32_OFF,
 	  FIELD(stack.dns_cache), 1, LIMIT_DNS_CACHE_MAX, NULL },
-	{ "hostname", "NAME", "net.hostname", "given to the guest by DHCP", BOTH, OPT_CHARS,
+	{ "hostname", "NAME", "net.hostname", "given to the guest by DHCP", BOTH, OPT_HOSTNAME,
 	  FIELD(stack.hostname), 0, sizeof(((struct stack_config *)0)->hostname), NULL },
 	{ "gateway-is-host", "on|off", "net.gateway_is_host",
 	  "the gateway's address reaches 127.0.0.1", BOTH, OPT_ONOFF, FIELD(stack.gateway_is_host),

@@ -107,16 +107,17 @@ enum option_type {
 	OPT_U32,
 	OPT_BYTES32, /* number of bytes with K, M or G; 0 = the kernel's default */
 	OPT_BYTES64,
-	OPT_WORD,    /* uint32_t: index in words */
-	OPT_CHARS,   /* char[max]: copied */
-	OPT_SUBNET,  /* struct stack_config's address plan */
-	OPT_PREFIX6, /* the IPv6 one */
-	OPT_NET,     /* one more of struct stack_config's networks to splice to */
-	OPT_DNS,     /* one more resolver of struct stack_config */
-	OPT_NAME,    /* one more name that our DNS serves */
-	OPT_U32_OFF, /* uint32_t in min..max; or "off", which is 0 */
-	OPT_ENV,     /* one more NAME=VALUE */
-	OPT_ALLOW,   /* one more rule of struct policy_list */
+	OPT_WORD,     /* uint32_t: index in words */
+	OPT_CHARS,    /* char[max]: copied */
+	OPT_HOSTNAME, /* the same: a host's name */
+	OPT_SUBNET,   /* struct stack_config's address plan */
+	OPT_PREFIX6,  /* the IPv6 one */
+	OPT_NET,      /* one more of struct stack_config's networks to splice to */
+	OPT_DNS,      /* one more resolver of struct stack_config */
+	OPT_NAME,     /* one more name that our DNS serves */
+	OPT_U32_OFF,  /* uint32_t in min..max; or "off", which is 0 */
+	OPT_ENV,      /* one more NAME=VALUE */
+	OPT_ALLOW,    /* one more rule of struct policy_list */
 	OPT_DENY,
 	OPT_RULE,	   /* the same, with "allow" or "deny" before it */
 	OPT_GATEWAY_PORTS, /* of struct policy_list */

@@ -164,6 +164,8 @@ static void refusals_name_file_and_key(void **state)
 	refused(COMMAND_RUN, "{\"net\":{\"mtu\":-1}}", ": net.mtu: \"-1\" is not a number");
 	refused(COMMAND_RUN, "{\"net\":{\"mtu\":1500.5}}", ": net.mtu: cannot");
 	refused(COMMAND_RUN, "{\"net\":{\"mtu\":null}}", ": net.mtu: cannot");
+	refused(COMMAND_RUN, "{\"net\":{\"hostname\":\"a b\"}}",
+		": net.hostname: \"a b\" is no name");
 	refused(COMMAND_RUN, "{\"net\":{\"mtu\":true}}", ": net.mtu: cannot");
 	refused(COMMAND_RUN, "{\"net\":{\"mtu\":[1500]}}", ": net.mtu: has one value");
 	refused(COMMAND_RUN, "{\"net\":{\"enabled\":\"maybe\"}}", ": net.enabled: \"maybe\"");

@@ -290,6 +290,30 @@ static void refusals_name_the_option_in_one_line(void **state)
 	REFUSED("--dns-name: \"db=10.1\": \"10.1\" is not an address", "--dns-name", "db=10.1");
 	REFUSED("--congestion: longer than 15", "--congestion", "0123456789abcdef");
 	REFUSED("--memory: 1M is not within 64M..512G", "--memory", "1M");
+	REFUSED("--hostname: \"a b\" is no name of a host", "--hostname", "a b");
+}
+
+/* RFC 1123, 2.1 */
+static void hostnames_are_of_labels(void **state)
+{
+	static const char label[] = "0123456789012345678901234567890123456789012345678901234567890";
+	static const char *const good[] = { "a", "A-1", "1", "web-01.example.org", label };
+	static const char *const bad[] = { "a b",  "-a",  "a-",	      "a-.b", "a.-b", ".a", "a.",
+					   "a..b", "a_b", "\xc3\xa4", "a\n",  " ",    "." };
+	char name[80];
+	struct run_options o;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(PARSE(&o, "--hostname", good[i]), 0);
+		assert_string_equal(o.stack.hostname, good[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		REFUSED("--hostname: ", "--hostname", bad[i]);
+	snprintf(name, sizeof(name), "%s12", label); /* 63 */
+	assert_int_equal(PARSE(&o, "--hostname", name), 0);
+	strcat(name, "3");
+	REFUSED("up to 63 between dots", "--hostname", name);
 }
 
 static void what_is_on_or_off_has_a_short_form(void **state)
@@ -455,6 +479,7 @@ int main(void)
 		cmocka_unit_test(networks_to_splice_to_add_up),
 		cmocka_unit_test(resolvers_of_both_families_add_up),
 		cmocka_unit_test(names_to_serve_are_checked_and_add_up),
+		cmocka_unit_test(hostnames_are_of_labels),
 		cmocka_unit_test(what_is_on_or_off_has_a_short_form),
 		cmocka_unit_test(the_cache_of_dns_can_be_off),
 		cmocka_unit_test(environment_adds_up_in_order),
