@@ -109,6 +109,8 @@ void policy_rule_free(struct policy_rule *r);
 bool policy_name_fits(const char *pattern, const char *name);
 int policy_ports_parse(struct port_range *range, const char *text);
 
+struct stack_config; /* stack.h */
+
 /* policy_list.c: the user's list; main thread */
 int policy_list_add(struct policy_list *l, bool allow, const char *text, char *why, size_t why_len);
 int policy_list_insert(struct policy_list *l, uint32_t at, bool allow, const char *text, char *why,
@@ -116,7 +118,8 @@ int policy_list_insert(struct policy_list *l, uint32_t at, bool allow, const cha
 int policy_list_remove(struct policy_list *l, uint32_t at);
 int policy_list_gateway(struct policy_list *l, const char *text, char *why, size_t why_len);
 int policy_list_copy(struct policy_list *to, const struct policy_list *from);
-int policy_list_check(const struct policy_list *l, char *why, size_t why_len);
+int policy_list_check(const struct policy_list *l, const struct stack_config *cfg, char *why,
+		      size_t why_len);
 void policy_list_free(struct policy_list *l);
 
 /* policy_table.c: made and freed by the main thread, looked up by the worker */

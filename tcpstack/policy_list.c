@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/base/base.h"
+#include "tcpstack/stack.h"
 
 static int grow(struct policy_list *l)
 {
@@ -154,19 +155,59 @@ int policy_list_copy(struct policy_list *to, const struct policy_list *from)
 	return 0;
 }
 
+/* Is @addr in the guest's own network? */
+static bool of_the_guest(const struct stack_config *cfg, const struct ipaddr *addr)
+{
+	if (!ipaddr_is_v4(addr))
+		return ipaddr_same_prefix64(addr, &cfg->prefix6);
+	return (ipaddr_v4(addr) ^ cfg->guest4) >> (32 - cfg->prefix4) == 0;
+}
+
+/*
+ * A rule is about where the host connects to, which is never an address of the guest's
+ * own network: whoever names one has meant something else.
+ */
+static int check_rule(const struct policy_rule *r, const struct stack_config *cfg, char *why,
+		      size_t why_len)
+{
+	bool v4 = ipaddr_is_v4(&r->net), gateway;
+
+	if (r->name || r->any || r->len < 128 || !of_the_guest(cfg, &r->net))
+		return 0;
+	gateway = v4 ? ipaddr_v4(&r->net) == cfg->gateway4 : ipaddr_equal(&r->net, &cfg->gateway6);
+	if (gateway && cfg->gateway_is_host)
+		snprintf(why, why_len,
+			 "\"%.80s\" fits nothing: that is the gateway, behind which rules see the "
+			 "host's %s; name that, or see --gateway-ports",
+			 r->text, v4 ? "127.0.0.1" : "::1");
+	else
+		snprintf(why, why_len,
+			 "\"%.80s\" fits nothing: the address is of the guest's own network, where "
+			 "the host connects to nobody",
+			 r->text);
+	return -EINVAL;
+}
+
 /**
  * policy_list_check() - does the list make sense as a whole?
+ * @cfg:	of the stack that it is for; its @policy is not looked at
  * @why:	out, when not: one line
  *
  * Return: 0 or -EINVAL
  */
-int policy_list_check(const struct policy_list *l, char *why, size_t why_len)
+int policy_list_check(const struct policy_list *l, const struct stack_config *cfg, char *why,
+		      size_t why_len)
 {
-	if (l->profile != POLICY_NONE || l->nrules == 0)
-		return 0;
-	snprintf(why, why_len, "the profile none has no rules, but there is \"%.80s\"",
-		 l->rules[0].text);
-	return -EINVAL;
+	int err = 0;
+
+	if (l->profile == POLICY_NONE && l->nrules > 0) {
+		snprintf(why, why_len, "the profile none has no rules, but there is \"%.80s\"",
+			 l->rules[0].text);
+		return -EINVAL;
+	}
+	for (uint32_t i = 0; i < l->nrules && !err; i++)
+		err = check_rule(&l->rules[i], cfg, why, why_len);
+	return err;
 }
 
 /**

@@ -160,7 +160,7 @@ int stack_config_check(const struct stack_config *cfg, char *why, size_t why_len
 	if (cfg->ip6 && check_ip6(cfg, why, why_len))
 		return -EINVAL;
 	if (cfg->policy)
-		return policy_list_check(cfg->policy, why, why_len);
+		return policy_list_check(cfg->policy, cfg, why, why_len);
 	return 0;
 }
 

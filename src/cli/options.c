@@ -333,6 +333,8 @@ int run_options_parse(struct run_options *o, enum command command, int argc, cha
 
 	if (err == 0)
 		err = walk(o, command, argc, argv, false, why, why_len);
+	if (err == 0 && !o->help)
+		err = policy_list_check(&o->policy, &o->stack, why, why_len);
 	if (err < 0) {
 		one_line(why);
 		config_free(o);

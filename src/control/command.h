@@ -25,6 +25,7 @@ struct control;
 struct control_config;
 struct ctl_cache;
 struct stack;
+struct stack_info;
 
 #define CTL_WHY_MAX    256
 #define CTL_PARAMS_MAX 8
@@ -91,6 +92,7 @@ void ctl_print(const json_t *result, FILE *out);
 /* server.c, for handlers */
 const struct control_config *control_cfg(const struct control *c);
 int control_call(struct ctl_request *r, int (*fn)(void *ctx, struct stack *st), void *ctx);
+int control_info(struct ctl_request *r, struct stack_info *info);
 
 /* Tables, by the file that has them. */
 extern const struct ctl_command ctl_status_commands[];

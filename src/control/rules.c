@@ -35,8 +35,11 @@ static int apply(struct ctl_request *r, struct policy_list *next)
 {
 	struct policy_list *now = control_policy(r->c);
 	struct policy *p = NULL;
-	int err = policy_list_check(next, r->why, sizeof(r->why));
+	struct stack_info info;
+	int err = control_info(r, &info);
 
+	if (err == 0)
+		err = policy_list_check(next, &info.cfg, r->why, sizeof(r->why));
 	if (err == 0) {
 		err = policy_compile(&p, next);
 		if (err < 0)

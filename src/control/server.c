@@ -111,6 +111,20 @@ int control_call(struct ctl_request *r, int (*fn)(void *ctx, struct stack *st), 
 	return net_worker_call(r->c->cfg.worker, fn, ctx);
 }
 
+static int copy_info(void *ctx, struct stack *st)
+{
+	stack_get_info(st, ctx);
+	return 0;
+}
+
+/**
+ * control_info() - stack_get_info() of a handler; as control_call() otherwise
+ */
+int control_info(struct ctl_request *r, struct stack_info *info)
+{
+	return control_call(r, copy_info, info);
+}
+
 static void drop_client(struct client *cl)
 {
 	struct control *c = cl->c;

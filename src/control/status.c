@@ -9,12 +9,6 @@
 #include "src/control/priv.h"
 #include "src/jail/jail.h"
 
-static int copy_info(void *ctx, struct stack *st)
-{
-	stack_get_info(st, ctx);
-	return 0;
-}
-
 static json_t *address(uint32_t v4, uint16_t port)
 {
 	const struct endpoint ep = { ipaddr_from_v4(v4), port };
@@ -82,7 +76,7 @@ static json_t *driver(const struct stack_info *info)
 static int add_network(struct ctl_request *r)
 {
 	struct stack_info info;
-	int err = control_call(r, copy_info, &info);
+	int err = control_info(r, &info);
 	json_t *net;
 
 	if (err < 0)

@@ -291,6 +291,7 @@ static void refusals_name_the_option_in_one_line(void **state)
 	REFUSED("--congestion: longer than 15", "--congestion", "0123456789abcdef");
 	REFUSED("--memory: 1M is not within 64M..512G", "--memory", "1M");
 	REFUSED("--hostname: \"a b\" is no name of a host", "--hostname", "a b");
+	REFUSED("the profile none has no rules", "--deny", "1.2.3.4", "--policy", "none");
 }
 
 /* RFC 1123, 2.1 */
@@ -314,6 +315,28 @@ static void hostnames_are_of_labels(void **state)
 	assert_int_equal(PARSE(&o, "--hostname", name), 0);
 	strcat(name, "3");
 	REFUSED("up to 63 between dots", "--hostname", name);
+}
+
+/* H44: rules see where the host connects to, so these would fit nothing. */
+static void rules_for_the_guests_own_network_are_refused(void **state)
+{
+	struct run_options o;
+
+	(void)state;
+	REFUSED("\"allow tcp:10.0.2.2:80\" fits nothing: that is the gateway, behind which rules "
+		"see the host's 127.0.0.1",
+		"--allow", "tcp:10.0.2.2:80");
+	REFUSED("\"deny [fd73:6c75:6963::2]:22\" fits nothing: that is the gateway, behind which "
+		"rules see the host's ::1",
+		"--rule", "deny [fd73:6c75:6963::2]:22");
+	/* Whatever comes first. */
+	REFUSED("\"deny 10.9.0.2\" fits nothing", "--deny", "10.9.0.2", "--subnet", "10.9.0.0/24");
+	REFUSED("of the guest's own network", "--gateway-is-host=off", "--deny", "10.0.2.2");
+	REFUSED("of the guest's own network", "--allow", "10.0.2.3");
+	assert_int_equal(PARSE(&o, "--deny", "10.0.0.0/8", "--allow", "127.0.0.1", "--deny",
+			       "10.0.2.0/24", "--allow", "10.0.3.2", "--deny", "*"),
+			 0);
+	run_options_free(&o);
 }
 
 static void what_is_on_or_off_has_a_short_form(void **state)
@@ -480,6 +503,7 @@ int main(void)
 		cmocka_unit_test(resolvers_of_both_families_add_up),
 		cmocka_unit_test(names_to_serve_are_checked_and_add_up),
 		cmocka_unit_test(hostnames_are_of_labels),
+		cmocka_unit_test(rules_for_the_guests_own_network_are_refused),
 		cmocka_unit_test(what_is_on_or_off_has_a_short_form),
 		cmocka_unit_test(the_cache_of_dns_can_be_off),
 		cmocka_unit_test(environment_adds_up_in_order),

@@ -90,6 +90,9 @@ static void bad_changes_leave_all_as_it_was(void **state)
 		"deny 10.0.0.0/8");
 	refused("{\"cmd\":\"rule profile\",\"args\":[\"closed\"]}", "bad-argument", "none of");
 	refused("{\"cmd\":\"rule gateway-ports\",\"args\":[\"x\"]}", "bad-argument", "\"x\"");
+	/* H44: what rules see of the gateway is the host's loopback. */
+	refused("{\"cmd\":\"rule add\",\"args\":[\"allow\",\"tcp:10.0.2.2:80\"]}", "bad-argument",
+		"name that, or see --gateway-ports");
 	rules_are("open", "deny 10.0.0.0/8");
 }
 

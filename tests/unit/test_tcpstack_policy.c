@@ -14,6 +14,7 @@
 #include "src/base/clock.h"
 #include "tcpstack/frame.h"
 #include "tcpstack/policy.h"
+#include "tcpstack/stack.h"
 
 static char why[256];
 
@@ -255,8 +256,10 @@ static void gateway_ports_are_a_list_of_ranges(void **state)
 static void rules_are_inserted_removed_and_copied(void **state)
 {
 	struct policy_list l = { 0 }, copy;
+	struct stack_config cfg;
 
 	(void)state;
+	stack_config_defaults(&cfg);
 	add(&l, true, "a.example");
 	add(&l, false, "c.example");
 	assert_int_equal(policy_list_insert(&l, 1, true, "b.example", why, sizeof(why)), 0);
@@ -271,7 +274,7 @@ static void rules_are_inserted_removed_and_copied(void **state)
 	assert_string_equal(copy.rules[2].text, "deny c.example");
 	assert_string_equal(copy.rules[0].name, "a.example");
 	copy.profile = POLICY_NONE;
-	assert_int_equal(policy_list_check(&copy, why, sizeof(why)), -EINVAL);
+	assert_int_equal(policy_list_check(&copy, &cfg, why, sizeof(why)), -EINVAL);
 	assert_non_null(strstr(why, "allow a.example"));
 	policy_list_free(&copy);
 }

@@ -35,6 +35,11 @@ refused control-file 125 "--control: $W/file: File exists" vhost-user --socket "
 refused control-comes-first 125 "--control: $W/file: File exists" \
 	vhost-user --socket "$W/none/s" --control "$W/file"
 refused protocol 2 'protocols are tcp, udp, icmp' vhost-user --socket "$S" --allow tpc:10.0.0.1
+refused host-name 2 '--hostname: "a b" is no name of a host' vhost-user --socket "$S" --hostname 'a b'
+refused rule-for-the-gateway 2 '"deny tcp:10.0.2.2:80" fits nothing: that is the gateway' \
+	vhost-user --socket "$S" --deny tcp:10.0.2.2:80
+echo '{ "policy": { "allow": "10.0.2.2" } }' >"$W/rule.json"
+refused rule-for-the-gateway-by-json 2 'name that, or see --gateway-ports' run --config "$W/rule.json"
 refused config-file 2 "--config: $W/none: No such file" run --config "$W/none"
 refused config-cut 2 "$W/cut.json: line " run --config "$W/cut.json"
 refused config-key 2 "$W/key.json: net.mut: no such key" run --config "$W/key.json"
@@ -59,6 +64,8 @@ refused ctl-port 1 'port' ctl --control "$W/c" forward add 70000:80
 refused ctl-limit 1 'max-cons' ctl --control "$W/c" limit set max-cons 5
 refused ctl-value 1 'value: not a number' ctl --control "$W/c" limit set max-conns many
 refused ctl-rule 1 'prefix' ctl --control "$W/c" rule add deny 10.0.0.1/8
+refused ctl-rule-for-the-gateway 1 'rules see the host'"'"'s 127.0.0.1' \
+	ctl --control "$W/c" rule add allow tcp:10.0.2.2
 refused ctl-no-such-rule 1 '7' ctl --control "$W/c" rule del 7
 refused ctl-level 1 'level: none of error, warn, info, debug' ctl --control "$W/c" log level loud
 refused ctl-stall 1 'stall: "sleepy" is none of moving, ' ctl --control "$W/c" flows stall=sleepy
