@@ -7,7 +7,10 @@
 #include "src/cli/resolv.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/base/log.h"
 
@@ -28,36 +31,64 @@ static char *nameserver_of(char *line)
 	return addr;
 }
 
-/* The rest of a line that did not fit. */
-static void skip_line(FILE *in)
+/* A file's lines, by read(2): a FILE has its buffer from the heap. */
+struct lines {
+	int fd;
+	size_t at, have;
+	char buf[1024];
+};
+
+static int next_char(struct lines *in)
 {
+	if (in->at == in->have) {
+		ssize_t n = read(in->fd, in->buf, sizeof(in->buf));
+
+		in->at = 0;
+		in->have = n > 0 ? (size_t)n : 0;
+	}
+	return in->at < in->have ? (unsigned char)in->buf[in->at++] : EOF;
+}
+
+/*
+ * The next line into @line, ended by a 0. Return: whether there is one; *@whole: whether
+ * it fits. What does not is read over.
+ */
+static bool next_line(struct lines *in, char line[RESOLV_LINE_BYTES], bool *whole)
+{
+	size_t n = 0;
 	int c;
 
-	do
-		c = getc(in);
-	while (c != '\n' && c != EOF);
+	*whole = true;
+	while ((c = next_char(in)) != EOF && c != '\n') {
+		if (n + 1 < RESOLV_LINE_BYTES)
+			line[n++] = (char)c;
+		else
+			*whole = false;
+	}
+	line[n] = 0;
+	return c != EOF || n > 0;
 }
 
 /**
  * resolv_parse() - resolvers of an open resolv.conf
- * @in:		read as far as needed; stays the caller's
+ * @fd:		read as far as needed; stays the caller's
  * @name:	for log lines
  * @out:	receives up to @max endpoints, in the file's order
  *
  * A line that names something else than an address (an IPv6 one with a zone,
- * say) is logged and passed over. Main thread. Return: how many
+ * say) is logged and passed over. Main thread; nothing is allocated.
+ * Return: how many
  */
-uint8_t resolv_parse(FILE *in, const char *name, struct endpoint *out, uint8_t max)
+uint8_t resolv_parse(int fd, const char *name, struct endpoint *out, uint8_t max)
 {
+	struct lines in = { .fd = fd };
 	char line[RESOLV_LINE_BYTES];
 	uint8_t n = 0;
+	bool whole;
 
-	while (n < max && fgets(line, sizeof(line), in)) {
-		bool whole = strchr(line, '\n') || feof(in);
+	while (n < max && next_line(&in, line, &whole)) {
 		char *addr = nameserver_of(line);
 
-		if (!whole)
-			skip_line(in);
 		if (!addr)
 			continue;
 		if (!whole || ipaddr_parse(addr, &out[n].addr)) {
@@ -79,14 +110,14 @@ uint8_t resolv_parse(FILE *in, const char *name, struct endpoint *out, uint8_t m
  */
 uint8_t resolv_read(const char *path, struct endpoint *out, uint8_t max)
 {
-	FILE *in = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	const char *why;
 	uint8_t n = 0;
 
-	if (in) {
+	if (fd >= 0) {
 		why = "names no usable resolver";
-		n = resolv_parse(in, path, out, max);
-		fclose(in);
+		n = resolv_parse(fd, path, out, max);
+		close(fd);
 	} else {
 		why = strerror(errno);
 	}

@@ -4,7 +4,6 @@
 #define SLUICE_CLI_RESOLV_H
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include "tcpstack/addr.h"
 
@@ -21,7 +20,7 @@ struct net_worker;
 struct resolv_watch;
 
 /* resolv.c */
-uint8_t resolv_parse(FILE *in, const char *name, struct endpoint *out, uint8_t max);
+uint8_t resolv_parse(int fd, const char *name, struct endpoint *out, uint8_t max);
 uint8_t resolv_read(const char *path, struct endpoint *out, uint8_t max);
 
 /* resolv_watch.c */

@@ -17,6 +17,8 @@
 #include "src/cli/resolv.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -91,7 +93,7 @@ void resolv_watch_look(struct resolv_watch *rw, uint64_t now_ns)
 {
 	struct change c = { .n = 0 };
 	struct stat st;
-	FILE *in;
+	int fd;
 
 	if (stat(rw->path, &st) < 0 || (rw->settled && same_file(&st, &rw->seen)))
 		return;
@@ -100,8 +102,8 @@ void resolv_watch_look(struct resolv_watch *rw, uint64_t now_ns)
 		rw->since_ns = now_ns;
 	}
 	rw->settled = false;
-	in = fopen(rw->path, "re");
-	if (!in) {
+	fd = open(rw->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
 		if (errno == EACCES)
 			log_once(LOG_WARN, "dns",
 				 "%s is now a file that the jail does not let us read: the "
@@ -109,8 +111,8 @@ void resolv_watch_look(struct resolv_watch *rw, uint64_t now_ns)
 				 rw->path);
 		return;
 	}
-	c.n = resolv_parse(in, rw->path, c.resolver, STACK_RESOLVERS_MAX);
-	fclose(in);
+	c.n = resolv_parse(fd, rw->path, c.resolver, STACK_RESOLVERS_MAX);
+	close(fd);
 	rw->settled = now_ns - rw->since_ns >= SETTLED_NS;
 	if (c.n && net_worker_call(rw->worker, exchange, &c) == 0 && c.changed)
 		tell(rw, &c);
