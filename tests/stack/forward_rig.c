@@ -3,6 +3,7 @@
 #include "tests/stack/forward_rig.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "src/base/base.h"
 
@@ -27,6 +28,17 @@ struct forward_info fwd_add(struct rig *r, const char *text)
 }
 
 /**
+ * fwd_listed() - the stack's only forward, as it is listed
+ */
+struct forward_info fwd_listed(struct rig *r)
+{
+	struct forward_info f;
+
+	assert_int_equal(stack_forward_list(rig_stack(r), &f, 1), 1);
+	return f;
+}
+
+/**
  * fwd_peer() - a socket of this host, connected to the forward @f
  *
  * Of TCP, the kernel shakes hands by itself, so the connection is there at once.
@@ -41,6 +53,37 @@ int fwd_peer(const struct forward_info *f)
 	assert_true(fd >= 0);
 	assert_int_equal(connect(fd, &sa.sa, len), 0);
 	return fd;
+}
+
+/**
+ * fwd_port_of() - the peer @fd's own port
+ */
+uint16_t fwd_port_of(int fd)
+{
+	union sockaddr_any sa;
+	socklen_t len = sizeof(sa);
+	struct endpoint ep;
+
+	assert_int_equal(getsockname(fd, &sa.sa, &len), 0);
+	assert_int_equal(endpoint_from_sockaddr(&sa, &ep), 0);
+	return ep.port;
+}
+
+/**
+ * fwd_open() - a stack with the forward @spec, and a peer of this host
+ * @cfg:	NULL = the defaults
+ */
+void fwd_open(struct fwd_pair *p, const struct rig_config *cfg, const char *spec)
+{
+	p->r = rig_new(cfg);
+	p->f = fwd_add(p->r, spec);
+	p->fd = fwd_peer(&p->f);
+}
+
+void fwd_end(struct fwd_pair *p)
+{
+	close(p->fd);
+	rig_free(p->r);
 }
 
 /**

@@ -6,9 +6,23 @@
 #include "tcpstack/forward.h"
 #include "tests/stack/rig_tcp.h"
 
+/**
+ * struct fwd_pair - a forward, and a peer that uses it
+ * @fd:		the peer's socket
+ */
+struct fwd_pair {
+	struct rig *r;
+	struct forward_info f;
+	int fd;
+};
+
 /* forward_rig.c */
+void fwd_open(struct fwd_pair *p, const struct rig_config *cfg, const char *spec);
+void fwd_end(struct fwd_pair *p);
 struct forward_info fwd_add(struct rig *r, const char *spec);
+struct forward_info fwd_listed(struct rig *r);
 int fwd_peer(const struct forward_info *f);
+uint16_t fwd_port_of(int fd);
 bool fwd_was_reset(int fd);
 void fwd_guest_conn(struct rig *r, const struct rig_pkt *syn, struct rig_conn *c);
 void fwd_guest_gets_syn(struct rig *r, struct rig_pkt *syn, uint16_t port);

@@ -3,6 +3,7 @@
 #include "tests/stack/own_network.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -52,4 +53,21 @@ bool rig_own_network(const uint32_t *addrs, uint32_t n)
 	}
 	close(fd);
 	return ok;
+}
+
+/**
+ * rig_write_file() - write @text to a file that is there, such as one of /proc/sys
+ *
+ * Return: 0, or -1 with errno set
+ */
+int rig_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = write(fd, text, strlen(text));
+	close(fd);
+	return n < 0 ? -1 : 0;
 }

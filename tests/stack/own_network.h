@@ -7,5 +7,6 @@
 #include <stdint.h>
 
 bool rig_own_network(const uint32_t *addrs, uint32_t n);
+int rig_write_file(const char *path, const char *text);
 
 #endif

@@ -2,6 +2,7 @@
 /* One connection between the guest and a server on the host. */
 #include "tests/stack/pair_rig.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Cycles without a byte moved after which none will. */
@@ -92,6 +93,24 @@ bool pair_download(struct pair *p, uint64_t total)
 	pair_write(p, total);
 	rig_conn_poll(&p->c);
 	return p->c.rx_bytes == total;
+}
+
+/**
+ * pair_guest_closes() - the guest says FIN, and gets it ACKed with all before it
+ */
+void pair_guest_closes(struct pair *p)
+{
+	rig_conn_fin(&p->c);
+	RIG_CONN_UNTIL(&p->c, rig_conn_acked(&p->c));
+}
+
+/**
+ * pair_host_closes() - the server says FIN, and the guest has it with all before it
+ */
+void pair_host_closes(struct pair *p)
+{
+	shutdown(p->fd, SHUT_WR);
+	RIG_CONN_UNTIL(&p->c, p->c.fin);
 }
 
 /**

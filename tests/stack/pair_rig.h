@@ -38,6 +38,8 @@ void pair_write(struct pair *p, uint64_t total);
 uint64_t pair_read(struct pair *p);
 bool pair_upload(struct pair *p, uint64_t total, uint32_t size);
 bool pair_download(struct pair *p, uint64_t total);
+void pair_guest_closes(struct pair *p);
+void pair_host_closes(struct pair *p);
 void pair_upload_fill(struct pair *p, uint64_t total, uint32_t size);
 void pair_download_fill(struct pair *p, uint64_t total);
 

@@ -282,6 +282,22 @@ void rig_sleep(struct rig *r, uint64_t ns)
 }
 
 /**
+ * rig_assert_asleep() - there is nothing to wake up for: a hundred looks find no event, and
+ * make no system call but their own
+ */
+void rig_assert_asleep(struct rig *r)
+{
+	enum { LOOKS = 100 };
+	uint64_t calls = COUNT(r, syscalls);
+
+	for (int i = 0; i < LOOKS; i++) {
+		assert_int_equal(loop_wait(stack_loop(r->st), false), 0);
+		stack_run(r->st);
+	}
+	assert_true(COUNT(r, syscalls) <= calls + LOOKS);
+}
+
+/**
  * rig_step() - a cycle, then a moment of real time if nothing is to be done; see RIG_UNTIL
  */
 void rig_step(struct rig *r, uint64_t since_ns, const char *what, const char *file, int line)

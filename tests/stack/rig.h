@@ -156,6 +156,7 @@ const struct rig_config *rig_config(const struct rig *r);
 void rig_cycle(struct rig *r);
 void rig_advance(struct rig *r, uint64_t ns);
 void rig_sleep(struct rig *r, uint64_t ns);
+void rig_assert_asleep(struct rig *r);
 uint64_t rig_now(const struct rig *r);
 uint64_t rig_clock_reads(const struct rig *r);
 uint64_t rig_random(struct rig *r);

@@ -14,36 +14,12 @@
 #define LOOPBACK 0x7f000001U
 #define WORLD	 0xc6336400U /* 198.51.100.0/24: this host as well, RFC 5737 */
 
-static const struct stack_counters *counters(struct rig *r)
-{
-	return stack_counters(rig_stack(r));
-}
-
 static void begin(struct rig_config *cfg)
 {
 	log_set_level(LOG_ERROR);
 	rig_config_defaults(cfg);
 	cfg->stack.ip6 = true;
 	cfg->stack.max_udp = 128;
-}
-
-static uint16_t port_of(int fd)
-{
-	union sockaddr_any sa;
-	socklen_t len = sizeof(sa);
-	struct endpoint ep;
-
-	assert_int_equal(getsockname(fd, &sa.sa, &len), 0);
-	assert_int_equal(endpoint_from_sockaddr(&sa, &ep), 0);
-	return ep.port;
-}
-
-static struct forward_info listed(struct rig *r)
-{
-	struct forward_info f;
-
-	assert_int_equal(stack_forward_list(rig_stack(r), &f, 1), 1);
-	return f;
 }
 
 /* One exchange of @len bytes each way. */
@@ -76,9 +52,9 @@ static void sizes_pass(const struct rig_config *cfg, const char *spec)
 		if (sizes[i] <= longest)
 			exchange(r, fd, sizes[i], i, most);
 	assert_int_equal(rig_pending(r), 0);
-	assert_int_equal(counter_get(&counters(r)->udp_accepted), 1);
-	assert_int_equal(counter_get(&counters(r)->udp_opened), 0);
-	assert_int_equal(listed(r).accepted, 1);
+	assert_int_equal(COUNT(r, udp_accepted), 1);
+	assert_int_equal(COUNT(r, udp_opened), 0);
+	assert_int_equal(fwd_listed(r).accepted, 1);
 	assert_int_equal(rig_allocs(r), 0);
 	close(fd);
 	rig_free(r);
@@ -130,7 +106,7 @@ static void peers_get_their_own_answers(struct rig *r, const struct forward_info
 			fwd_peer_sends(fd[i], 100 + i, round * PEERS + i);
 		for (i = 0; i < PEERS; i++) {
 			fwd_guest_gets(r, &one, GPORT, 100 + i, round * PEERS + i);
-			assert_int_equal(one.sport, port_of(fd[i]));
+			assert_int_equal(one.sport, fwd_port_of(fd[i]));
 			pkt[i] = one;
 		}
 		for (i = PEERS; i-- > 0;)
@@ -138,8 +114,8 @@ static void peers_get_their_own_answers(struct rig *r, const struct forward_info
 		for (i = 0; i < PEERS; i++)
 			fwd_peer_gets(r, fd[i], 1000 + i, round * PEERS + i + 7777);
 	}
-	assert_int_equal(counter_get(&counters(r)->udp_active), PEERS);
-	assert_int_equal(listed(r).accepted, PEERS);
+	assert_int_equal(COUNT(r, udp_active), PEERS);
+	assert_int_equal(fwd_listed(r).accepted, PEERS);
 	assert_int_equal(rig_allocs(r), 0);
 	for (i = 0; i < PEERS; i++)
 		close(fd[i]);
@@ -181,7 +157,7 @@ static void a_peer_of_the_network_keeps_its_address(void **state)
 	fwd_peer_sends(fd, 100, 1);
 	fwd_guest_gets(r, &pkt, GPORT, 100, 1);
 	assert_int_equal(pkt.src, WORLD | 9);
-	assert_int_equal(pkt.sport, port_of(fd));
+	assert_int_equal(pkt.sport, fwd_port_of(fd));
 	fwd_guest_answers(r, &pkt, 200, 2);
 	fwd_peer_gets(r, fd, 200, 2);
 	close(fd);
@@ -206,14 +182,14 @@ static void peers_that_look_alike_are_told_apart(void **state)
 	r = rig_new(&cfg);
 	f = fwd_add(r, "0:5300/udp");
 	a = fwd_peer_at(&f, LOOPBACK, 0);
-	b = fwd_peer_at(&f, LOOPBACK + 1, port_of(a));
+	b = fwd_peer_at(&f, LOOPBACK + 1, fwd_port_of(a));
 	fwd_peer_sends(a, 100, 1);
 	fwd_guest_gets(r, &first, GPORT, 100, 1);
 	fwd_peer_sends(b, 200, 2);
 	fwd_guest_gets(r, &second, GPORT, 200, 2);
 	assert_int_equal(first.src, RIG_GATEWAY);
 	assert_int_equal(second.src, RIG_GATEWAY);
-	assert_int_equal(first.sport, port_of(a));
+	assert_int_equal(first.sport, fwd_port_of(a));
 	assert_int_not_equal(second.sport, first.sport);
 	fwd_guest_answers(r, &second, 20, 3);
 	fwd_guest_answers(r, &first, 10, 4);
@@ -226,7 +202,7 @@ static void peers_that_look_alike_are_told_apart(void **state)
 		fwd_guest_gets(r, &again, GPORT, 300, 5);
 		assert_int_equal(again.sport, second.sport);
 	}
-	assert_int_equal(counter_get(&counters(r)->udp_active), 1);
+	assert_int_equal(COUNT(r, udp_active), 1);
 	close(a);
 	close(b);
 	rig_free(r);
@@ -253,23 +229,23 @@ static void a_flow_of_the_guests_own_stays_apart(void **state)
 	self.sin_family = AF_INET;
 	self.sin_addr.s_addr = htonl(LOOPBACK);
 	assert_int_equal(bind(fd, (struct sockaddr *)&self, len), 0);
-	rig_send_udp(r, GPORT, RIG_GATEWAY, port_of(fd), &byte, 1);
+	rig_send_udp(r, GPORT, RIG_GATEWAY, fwd_port_of(fd), &byte, 1);
 	assert_int_equal(recvfrom(fd, &got, 1, 0, (struct sockaddr *)&self, &len), 1);
 	assert_int_not_equal(ntohs(self.sin_port), f.bind.port);
 	/* It asks by the forward, and answers the guest's question too. */
 	self.sin_port = htons(f.bind.port);
 	assert_int_equal(sendto(fd, "q", 1, 0, (struct sockaddr *)&self, len), 1);
 	RIG_UNTIL(r, rig_pop(r, &pkt));
-	assert_int_not_equal(pkt.sport, port_of(fd));
+	assert_int_not_equal(pkt.sport, fwd_port_of(fd));
 	fwd_guest_answers(r, &pkt, 50, 1);
 	RIG_UNTIL(r, recvfrom(fd, &got, 1, 0, (struct sockaddr *)&self, &len) == 1);
 	assert_int_equal(ntohs(self.sin_port), f.bind.port);
-	rig_send_udp(r, GPORT, RIG_GATEWAY, port_of(fd), &byte, 1);
+	rig_send_udp(r, GPORT, RIG_GATEWAY, fwd_port_of(fd), &byte, 1);
 	assert_int_equal(recvfrom(fd, &got, 1, 0, (struct sockaddr *)&self, &len), 1);
 	assert_int_not_equal(ntohs(self.sin_port), f.bind.port);
 	assert_int_equal(sendto(fd, "a", 1, 0, (struct sockaddr *)&self, len), 1);
 	RIG_UNTIL(r, rig_pop(r, &own));
-	assert_int_equal(own.sport, port_of(fd));
+	assert_int_equal(own.sport, fwd_port_of(fd));
 	assert_int_equal(own.payload[0], 'a');
 	close(fd);
 	rig_free(r);
@@ -315,7 +291,7 @@ static void answers_leave_from_the_address_that_was_asked(void **state)
 	assert_int_not_equal(asked_at(r, fd, &two, f.bind.port), seen);
 	assert_int_equal(asked_at(r, fd, &one, f.bind.port), seen);
 	asked_at(r, fd, &far, f.bind.port);
-	assert_int_equal(listed(r).accepted, 3);
+	assert_int_equal(fwd_listed(r).accepted, 3);
 	close(fd);
 	rig_free(r);
 
@@ -410,7 +386,7 @@ static void a_starved_ring_serves_forwards_and_flows(void **state)
 			rig_cycle(r);
 			continue;
 		}
-		while (p < PEERS && port_of(fd[p]) != pkt.sport)
+		while (p < PEERS && fwd_port_of(fd[p]) != pkt.sport)
 			p++;
 		assert_int_equal(pkt.payload_len, LEN);
 		rig_pattern_check(pkt.payload, LEN, (p < PEERS ? p : OWN) * 1000 + seen[p], 0);
@@ -462,7 +438,7 @@ static void a_flood_beyond_a_cycles_budget_goes_on_by_itself(void **state)
 		uint32_t k = 0;
 
 		assert_true(rig_pop(r, &pkt));
-		while (port_of(fd[k]) != pkt.sport)
+		while (fwd_port_of(fd[k]) != pkt.sport)
 			k++;
 		rig_pattern_check(pkt.payload, LEN, k * 1000 + seen[k]++, 0);
 	}
@@ -493,7 +469,7 @@ static void a_burst_of_mixed_sizes_keeps_order_and_bytes(void **state)
 			fwd_peer_sends(i & 1 ? a : b, sizes[i], round * 16 + i);
 		for (uint32_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 			fwd_guest_gets(r, &pkt, GPORT, sizes[i], round * 16 + i);
-			assert_int_equal(pkt.sport, port_of(i & 1 ? a : b));
+			assert_int_equal(pkt.sport, fwd_port_of(i & 1 ? a : b));
 		}
 	}
 	assert_int_equal(rig_allocs(r), 0);
@@ -504,41 +480,36 @@ static void a_burst_of_mixed_sizes_keeps_order_and_bytes(void **state)
 
 static void an_exchange_costs_few_system_calls(void **state)
 {
-	struct forward_info f;
+	struct fwd_pair p;
 	struct rig_config cfg;
 	struct rig_pkt pkt;
 	uint64_t before;
-	struct rig *r;
-	int fd;
 
 	(void)state;
 	begin(&cfg);
-	r = rig_new(&cfg);
-	f = fwd_add(r, "0:5300/udp");
-	fd = fwd_peer(&f);
-	exchange(r, fd, 100, 1, 1472);
-	rig_cycle(r);
-	before = counter_get(&counters(r)->syscalls);
-	fwd_peer_sends(fd, 100, 2);
-	rig_cycle(r);
-	assert_true(rig_pop(r, &pkt));
-	fwd_guest_answers(r, &pkt, 100, 3);
+	fwd_open(&p, &cfg, "0:5300/udp");
+	exchange(p.r, p.fd, 100, 1, 1472);
+	rig_cycle(p.r);
+	before = COUNT(p.r, syscalls);
+	fwd_peer_sends(p.fd, 100, 2);
+	rig_cycle(p.r);
+	assert_true(rig_pop(p.r, &pkt));
+	fwd_guest_answers(p.r, &pkt, 100, 3);
 	/* The cycle's wait, one receive, one send: as a flow of the guest's own. */
-	assert_int_equal(counter_get(&counters(r)->syscalls) - before, 3);
+	assert_int_equal(COUNT(p.r, syscalls) - before, 3);
 	/* A second peer costs neither a socket nor a call more. */
-	close(fd);
-	fd = fwd_peer(&f);
-	before = counter_get(&counters(r)->syscalls);
-	fwd_peer_sends(fd, 100, 4);
-	rig_cycle(r);
-	assert_int_equal(counter_get(&counters(r)->syscalls) - before, 2);
+	close(p.fd);
+	p.fd = fwd_peer(&p.f);
+	before = COUNT(p.r, syscalls);
+	fwd_peer_sends(p.fd, 100, 4);
+	rig_cycle(p.r);
+	assert_int_equal(COUNT(p.r, syscalls) - before, 2);
 	/* H43: quiet, it makes no work. */
-	before = counter_get(&counters(r)->syscalls);
+	before = COUNT(p.r, syscalls);
 	for (int i = 0; i < 20; i++)
-		rig_cycle(r);
-	assert_int_equal(counter_get(&counters(r)->syscalls) - before, 20);
-	close(fd);
-	rig_free(r);
+		rig_cycle(p.r);
+	assert_int_equal(COUNT(p.r, syscalls) - before, 20);
+	fwd_end(&p);
 }
 
 int main(void)

@@ -11,39 +11,26 @@
 
 #define GPORT 5300
 
-static const struct stack_counters *counters(struct rig *r)
-{
-	return stack_counters(rig_stack(r));
-}
-
 static uint64_t active(struct rig *r)
 {
-	return counter_get(&counters(r)->udp_active);
+	return COUNT(r, udp_active);
 }
 
-static struct rig *start(uint32_t max_udp, bool ip6)
+static const struct rig_config *limits(uint32_t max_udp, bool ip6)
 {
-	struct rig_config cfg;
+	static struct rig_config cfg;
 
 	log_set_level(LOG_ERROR);
 	rig_config_defaults(&cfg);
 	cfg.stack.ip6 = ip6;
 	cfg.stack.max_udp = max_udp;
-	return rig_new(&cfg);
-}
-
-static struct forward_info listed(struct rig *r)
-{
-	struct forward_info f;
-
-	assert_int_equal(stack_forward_list(rig_stack(r), &f, 1), 1);
-	return f;
+	return &cfg;
 }
 
 /* A stranger in the middle of a batch is left out, and nobody behind it suffers (H43). */
 static void a_full_table_refuses_then_evicts_the_quietest(void **state)
 {
-	struct rig *r = start(2, false);
+	struct rig *r = rig_new(limits(2, false));
 	struct forward_info f = fwd_add(r, "0:5300/udp");
 	struct rig_pkt pkt;
 	int fd[3];
@@ -65,8 +52,8 @@ static void a_full_table_refuses_then_evicts_the_quietest(void **state)
 		assert_int_equal(rig_pending(r), 0);
 	}
 	assert_int_equal(rig_drops(r, DROP_FLOW_LIMIT), 6);
-	assert_int_equal(listed(r).refused, 6);
-	assert_int_equal(listed(r).accepted, 2);
+	assert_int_equal(fwd_listed(r).refused, 6);
+	assert_int_equal(fwd_listed(r).accepted, 2);
 	assert_int_equal(active(r), 2);
 	/* The guest's own flows are under the same limit. */
 	rig_send_udp(r, GPORT, RIG_GATEWAY, 9, "x", 1);
@@ -90,33 +77,31 @@ static void a_full_table_refuses_then_evicts_the_quietest(void **state)
 /* RFC 4787 REQ-5, and REQ-6: what the guest sends keeps it as well. */
 static void a_peers_flow_ages_like_any_other(void **state)
 {
-	struct rig *r = start(16, false);
-	struct forward_info f = fwd_add(r, "0:5300/udp");
 	struct rig_pkt pkt;
-	int fd = fwd_peer(&f);
+	struct fwd_pair p;
 
 	(void)state;
-	fwd_peer_sends(fd, 10, 1);
-	fwd_guest_gets(r, &pkt, GPORT, 10, 1);
+	fwd_open(&p, limits(16, false), "0:5300/udp");
+	fwd_peer_sends(p.fd, 10, 1);
+	fwd_guest_gets(p.r, &pkt, GPORT, 10, 1);
 	/* The peer is silent from here on. */
-	rig_advance(r, 170 * NS_PER_S);
-	fwd_guest_answers(r, &pkt, 20, 2);
-	fwd_peer_gets(r, fd, 20, 2);
-	rig_advance(r, 170 * NS_PER_S);
-	assert_int_equal(active(r), 1);
-	rig_advance(r, 20 * NS_PER_S);
-	assert_int_equal(active(r), 0);
+	rig_advance(p.r, 170 * NS_PER_S);
+	fwd_guest_answers(p.r, &pkt, 20, 2);
+	fwd_peer_gets(p.r, p.fd, 20, 2);
+	rig_advance(p.r, 170 * NS_PER_S);
+	assert_int_equal(active(p.r), 1);
+	rig_advance(p.r, 20 * NS_PER_S);
+	assert_int_equal(active(p.r), 0);
 	/* It is a new one when it comes again. */
-	fwd_peer_sends(fd, 30, 3);
-	fwd_guest_gets(r, &pkt, GPORT, 30, 3);
-	assert_int_equal(listed(r).accepted, 2);
-	close(fd);
-	rig_free(r);
+	fwd_peer_sends(p.fd, 30, 3);
+	fwd_guest_gets(p.r, &pkt, GPORT, 30, 3);
+	assert_int_equal(fwd_listed(p.r).accepted, 2);
+	fwd_end(&p);
 }
 
 static void a_name_servers_clients_are_soon_forgotten(void **state)
 {
-	struct rig *r = start(16, false);
+	struct rig *r = rig_new(limits(16, false));
 	struct forward_info f = fwd_add(r, "0:53/udp");
 	struct rig_pkt pkt;
 	int answered = fwd_peer(&f), unanswered = fwd_peer(&f);
@@ -141,7 +126,7 @@ static void a_name_servers_clients_are_soon_forgotten(void **state)
 static void a_forward_that_goes_takes_its_flows_with_it(void **state)
 {
 	enum { PEERS = 20 };
-	struct rig *r = start(64, false);
+	struct rig *r = rig_new(limits(64, false));
 	struct forward_info f = fwd_add(r, "0:5300/udp"), other = fwd_add(r, "0:5301/udp");
 	struct rig_pkt pkt, kept, last;
 	int fd[PEERS], stays = fwd_peer(&other);
@@ -197,7 +182,7 @@ static void a_forward_that_goes_takes_its_flows_with_it(void **state)
 /* One number is two ports: of TCP and of UDP. */
 static void both_protocols_have_the_port(void **state)
 {
-	struct rig *r = start(16, false);
+	struct rig *r = rig_new(limits(16, false));
 	struct forward_info udp = fwd_add(r, "0:5300/udp"), tcp;
 	struct rig_pkt pkt;
 	char spec[64];
@@ -223,68 +208,65 @@ static void both_protocols_have_the_port(void **state)
 /* H17: what comes while no driver is there waits; another guest knows nobody. */
 static void forwards_outlive_drivers_and_resets(void **state)
 {
-	struct rig *r = start(16, false);
-	struct forward_info f = fwd_add(r, "0:5300/udp");
 	struct rig_pkt pkt;
-	int fd = fwd_peer(&f);
+	struct fwd_pair p;
 
 	(void)state;
-	fwd_peer_sends(fd, 10, 1);
-	fwd_guest_gets(r, &pkt, GPORT, 10, 1);
-	rig_detach(r);
-	fwd_peer_sends(fd, 20, 2);
-	rig_cycle(r);
-	rig_cycle(r);
-	rig_attach(r);
-	fwd_guest_gets(r, &pkt, GPORT, 20, 2);
-	assert_int_equal(listed(r).accepted, 1);
-	rig_detach(r);
-	stack_reset(rig_stack(r));
-	assert_int_equal(active(r), 0);
-	rig_attach(r);
-	fwd_peer_sends(fd, 30, 3);
-	fwd_guest_gets(r, &pkt, GPORT, 30, 3);
-	fwd_guest_answers(r, &pkt, 40, 4);
-	fwd_peer_gets(r, fd, 40, 4);
-	assert_int_equal(listed(r).accepted, 2);
-	close(fd);
-	rig_free(r);
+	fwd_open(&p, limits(16, false), "0:5300/udp");
+	fwd_peer_sends(p.fd, 10, 1);
+	fwd_guest_gets(p.r, &pkt, GPORT, 10, 1);
+	rig_detach(p.r);
+	fwd_peer_sends(p.fd, 20, 2);
+	rig_cycle(p.r);
+	rig_cycle(p.r);
+	rig_attach(p.r);
+	fwd_guest_gets(p.r, &pkt, GPORT, 20, 2);
+	assert_int_equal(fwd_listed(p.r).accepted, 1);
+	rig_detach(p.r);
+	stack_reset(rig_stack(p.r));
+	assert_int_equal(active(p.r), 0);
+	rig_attach(p.r);
+	fwd_peer_sends(p.fd, 30, 3);
+	fwd_guest_gets(p.r, &pkt, GPORT, 30, 3);
+	fwd_guest_answers(p.r, &pkt, 40, 4);
+	fwd_peer_gets(p.r, p.fd, 40, 4);
+	assert_int_equal(fwd_listed(p.r).accepted, 2);
+	fwd_end(&p);
 }
 
 static void without_an_address_datagrams_are_counted(void **state)
 {
-	struct rig *r = start(16, true);
-	struct forward_info f = fwd_add(r, "[::1]:0:5300/udp");
-	struct ipaddr first = rig_config(r)->stack.prefix6;
+	struct ipaddr first;
 	struct rig_pkt pkt, old;
-	int fd = fwd_peer(&f);
+	struct fwd_pair p;
 
 	(void)state;
-	fwd_peer_sends(fd, 10, 1);
-	RIG_UNTIL(r, rig_drops(r, DROP_FORWARD_ADDRESS) == 1);
-	assert_int_equal(listed(r).refused, 1);
-	assert_int_equal(active(r), 0);
+	fwd_open(&p, limits(16, true), "[::1]:0:5300/udp");
+	fwd_peer_sends(p.fd, 10, 1);
+	RIG_UNTIL(p.r, rig_drops(p.r, DROP_FORWARD_ADDRESS) == 1);
+	assert_int_equal(fwd_listed(p.r).refused, 1);
+	assert_int_equal(active(p.r), 0);
+	first = rig_config(p.r)->stack.prefix6;
 	first.b[15] = 0x77;
-	fwd_guest_probes(r, &first);
-	fwd_peer_sends(fd, 20, 2);
-	fwd_guest_gets(r, &old, GPORT, 20, 2);
+	fwd_guest_probes(p.r, &first);
+	fwd_peer_sends(p.fd, 20, 2);
+	fwd_guest_gets(p.r, &old, GPORT, 20, 2);
 	assert_true(ipaddr_equal(&old.dst6, &first));
-	assert_true(ipaddr_equal(&old.src6, &rig_config(r)->stack.gateway6));
+	assert_true(ipaddr_equal(&old.src6, &rig_config(p.r)->stack.gateway6));
 	/* The guest has another address from now on; the peer is led there. */
-	fwd_guest_probes(r, &rig_config(r)->stack.guest6);
-	fwd_peer_sends(fd, 30, 3);
-	fwd_guest_gets(r, &pkt, GPORT, 30, 3);
-	assert_true(ipaddr_equal(&pkt.dst6, &rig_config(r)->stack.guest6));
-	fwd_guest_answers(r, &pkt, 40, 4);
-	fwd_peer_gets(r, fd, 40, 4);
-	close(fd);
-	rig_free(r);
+	fwd_guest_probes(p.r, &rig_config(p.r)->stack.guest6);
+	fwd_peer_sends(p.fd, 30, 3);
+	fwd_guest_gets(p.r, &pkt, GPORT, 30, 3);
+	assert_true(ipaddr_equal(&pkt.dst6, &rig_config(p.r)->stack.guest6));
+	fwd_guest_answers(p.r, &pkt, 40, 4);
+	fwd_peer_gets(p.r, p.fd, 40, 4);
+	fwd_end(&p);
 }
 
 /* The host's network says no to one peer; that costs the others nothing. */
 static void a_peer_that_is_gone_disturbs_nobody(void **state)
 {
-	struct rig *r = start(16, false);
+	struct rig *r = rig_new(limits(16, false));
 	struct forward_info f = fwd_add(r, "0:5300/udp");
 	struct rig_pkt gone, here;
 	int dead = fwd_peer(&f), fd = fwd_peer(&f);

@@ -37,18 +37,6 @@ static int tun = -1;
 static uint8_t sent[70000];
 static uint32_t sent_len;
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -1;
-	n = write(fd, text, strlen(text));
-	close(fd);
-	return n < 0 ? -1 : 0;
-}
-
 static int bring_up(int fd, const char *ifname)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_UP | IFF_RUNNING };
@@ -119,7 +107,7 @@ static const char *make_network(void)
 	close(fd);
 	if (rc)
 		return "cannot set the TUN device up (no IPv6?)";
-	if (write_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647\n"))
+	if (rig_write_file("/proc/sys/net/ipv4/ping_group_range", "0 2147483647\n"))
 		return "cannot write net.ipv4.ping_group_range";
 	return NULL;
 }

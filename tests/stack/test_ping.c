@@ -21,18 +21,6 @@
 
 static const char *skip_why;
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -1;
-	n = write(fd, text, strlen(text));
-	close(fd);
-	return n < 0 ? -1 : 0;
-}
-
 /* NULL when the namespace is ready, else what is missing. */
 static const char *make_world(void)
 {
@@ -41,7 +29,7 @@ static const char *make_world(void)
 
 	if (!rig_own_network(&world, 1))
 		return "cannot make a network namespace";
-	if (write_file("/proc/sys/net/ipv4/ping_group_range", GROUP_ALL))
+	if (rig_write_file("/proc/sys/net/ipv4/ping_group_range", GROUP_ALL))
 		return "cannot write net.ipv4.ping_group_range";
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
 	if (fd < 0)
@@ -189,12 +177,12 @@ static void without_ping_sockets_it_is_counted(void **state)
 	struct rig *r = start(8);
 
 	(void)state;
-	assert_int_equal(write_file("/proc/sys/net/ipv4/ping_group_range", "1 0\n"), 0);
+	assert_int_equal(rig_write_file("/proc/sys/net/ipv4/ping_group_range", "1 0\n"), 0);
 	guest_pings(r, WORLD, 1, 1, 10);
 	rig_cycle(r);
 	assert_int_equal(rig_drops(r, DROP_ICMP_UNAVAILABLE), 1);
 	assert_int_equal(rig_pending(r), 0);
-	assert_int_equal(write_file("/proc/sys/net/ipv4/ping_group_range", GROUP_ALL), 0);
+	assert_int_equal(rig_write_file("/proc/sys/net/ipv4/ping_group_range", GROUP_ALL), 0);
 	guest_pings(r, WORLD, 1, 2, 10);
 	guest_gets_pong(r, 1, 2, 10);
 	rig_free(r);
