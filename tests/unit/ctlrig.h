@@ -99,6 +99,7 @@ static inline json_t *ctlrig_result(struct ctlrig *r, const char *line)
 		fail_msg("%s: %s", line, json_dumps(answer, 0));
 	result = json_incref(json_object_get(answer, "result"));
 	json_decref(answer);
+	assert_true(json_is_object(result));
 	return result;
 }
 
@@ -110,6 +111,8 @@ static inline void ctlrig_refused(struct ctlrig *r, const char *line, const char
 	const json_t *error = json_object_get(answer, "error");
 	const char *message = json_string_value(json_object_get(error, "message"));
 
+	assert_true(json_is_false(json_object_get(answer, "ok")));
+	assert_null(json_object_get(answer, "result"));
 	assert_non_null(message);
 	assert_string_equal(json_string_value(json_object_get(error, "code")), code);
 	if (!strstr(message, text))

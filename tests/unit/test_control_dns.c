@@ -1,34 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The guest's DNS at run time, through the control socket's commands. */
-#include "tests/unit/ctlrig.h"
+#include "tests/unit/ctlcmd.h"
 
 #include "src/base/base.h"
-
-static struct ctlrig rig;
-
-static int begin(void **state)
-{
-	(void)state;
-	ctlrig_begin(&rig, NULL, NULL);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	ctlrig_end(&rig);
-	return 0;
-}
-
-static json_t *result_of(const char *line)
-{
-	return ctlrig_result(&rig, line);
-}
-
-static void refused(const char *line, const char *code, const char *text)
-{
-	ctlrig_refused(&rig, line, code, text);
-}
 
 /* "name=addr,addr|name=..." without what is built in; @r is given up. */
 static void names_are(json_t *r, const char *want)

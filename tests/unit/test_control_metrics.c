@@ -1,28 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Prometheus' text, read back by a strict reader of exposition format 0.0.4. */
-#include "tests/unit/ctlrig.h"
+#include "tests/unit/ctlcmd.h"
 
 #include <stdio.h>
 
 #include "src/control/metrics.h"
 #include "tcpstack/stack.h"
 #include "tests/unit/promcheck.h"
-
-static struct ctlrig rig;
-
-static int begin(void **state)
-{
-	(void)state;
-	ctlrig_begin(&rig, NULL, NULL);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	ctlrig_end(&rig);
-	return 0;
-}
 
 static struct prom reader;
 

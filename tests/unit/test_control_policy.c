@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Rules and forwards at run time, through the control socket's commands. */
-#include "tests/unit/ctlrig.h"
+#include "tests/unit/ctlcmd.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -8,37 +8,6 @@
 
 #include "src/base/base.h"
 #include "tcpstack/addr.h"
-
-static struct ctlrig rig;
-
-static int begin(void **state)
-{
-	(void)state;
-	ctlrig_begin(&rig, NULL, NULL);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	ctlrig_end(&rig);
-	return 0;
-}
-
-static json_t *result_of(const char *line)
-{
-	return ctlrig_result(&rig, line);
-}
-
-static void refused(const char *line, const char *code, const char *text)
-{
-	ctlrig_refused(&rig, line, code, text);
-}
-
-static void ok(const char *line)
-{
-	json_decref(result_of(line));
-}
 
 /* "allow a|deny b": the user's rules, as the worker has them. */
 static void rules_are(const char *profile, const char *want)
@@ -133,17 +102,28 @@ static size_t forwards(void)
 	return n;
 }
 
-static void forwards_come_and_go(void **state)
+/* The port of the host that @spec got. */
+static uint16_t forwarded(const char *spec)
 {
 	char line[128];
 	uint16_t port;
 	json_t *r;
 
-	(void)state;
-	r = result_of("{\"cmd\":\"forward add\",\"args\":[\"0:80\"]}");
+	snprintf(line, sizeof(line), "{\"cmd\":\"forward add\",\"args\":[\"%s\"]}", spec);
+	r = result_of(line);
 	port = (uint16_t)json_integer_value(
 		json_object_get(json_array_get(json_object_get(r, "forwards"), 0), "port"));
 	json_decref(r);
+	return port;
+}
+
+static void forwards_come_and_go(void **state)
+{
+	char line[128];
+	uint16_t port;
+
+	(void)state;
+	port = forwarded("0:80");
 	assert_true(reachable(port));
 	assert_int_equal(forwards(), 1);
 	snprintf(line, sizeof(line), "{\"cmd\":\"forward add\",\"args\":[\"%u:81\"]}", port);
@@ -189,13 +169,9 @@ static void a_range_is_had_whole_or_not_at_all(void **state)
 {
 	char line[128];
 	uint16_t port;
-	json_t *r;
 
 	(void)state;
-	r = result_of("{\"cmd\":\"forward add\",\"args\":[\"0:80\"]}");
-	port = (uint16_t)json_integer_value(
-		json_object_get(json_array_get(json_object_get(r, "forwards"), 0), "port"));
-	json_decref(r);
+	port = forwarded("0:80");
 	snprintf(line, sizeof(line), "{\"cmd\":\"forward add\",\"args\":[\"%d-%u:1000\"]}",
 		 port - 2, port);
 	json_decref(ctlrig_ask(&rig, line));

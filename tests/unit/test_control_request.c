@@ -1,54 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests of the control socket: one line in, one line out, whatever the line. */
-#include "tests/unit/ctlrig.h"
+#include "tests/unit/ctlcmd.h"
 
 #include <stdio.h>
 
 #include "src/base/log.h"
-
-static struct ctlrig rig;
-
-static int begin(void **state)
-{
-	(void)state;
-	ctlrig_begin(&rig, NULL, NULL);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	ctlrig_end(&rig);
-	return 0;
-}
-
-/* The answer is an error with @code whose message has @text in it. */
-static void refused(const char *line, const char *code, const char *text)
-{
-	json_t *answer = ctlrig_ask(&rig, line);
-	const json_t *error = json_object_get(answer, "error");
-	const char *message = json_string_value(json_object_get(error, "message"));
-
-	assert_true(json_is_false(json_object_get(answer, "ok")));
-	assert_null(json_object_get(answer, "result"));
-	assert_non_null(message);
-	assert_string_equal(json_string_value(json_object_get(error, "code")), code);
-	if (!strstr(message, text))
-		fail_msg("\"%s\" does not say \"%s\"", message, text);
-	json_decref(answer);
-}
-
-static json_t *result_of(const char *line)
-{
-	json_t *answer = ctlrig_ask(&rig, line), *result;
-
-	if (!json_is_true(json_object_get(answer, "ok")))
-		fail_msg("%s: %s", line, json_dumps(answer, 0));
-	result = json_incref(json_object_get(answer, "result"));
-	json_decref(answer);
-	assert_true(json_is_object(result));
-	return result;
-}
 
 static void malformed_lines_are_answered_by_an_error_object(void **state)
 {
