@@ -412,12 +412,14 @@ static int do_stop(struct net_worker *w, void *ctx)
 {
 	(void)ctx;
 	do_detach(w, NULL);
+	/* In the jail only this thread may ask the kernel for a reset. */
+	stack_reset(w->st);
 	w->stop = true;
 	return 0;
 }
 
 /**
- * net_worker_free() - detach, end the thread, close everything; NULL is harmless
+ * net_worker_free() - detach, end all flows and the thread, close everything; NULL is harmless
  *
  * The owner, when nobody else calls the worker any more.
  */

@@ -21,6 +21,16 @@ silent $status "$W/out" "$W/err"
 check shell-on-console "$(tail -n 3 "$W/out" "$W/err")" grep -q answer-42 "$W/out"
 check poweroff-is-clean "status $status: $(tail -n 3 "$W/err")" test $status = 0
 
+# A command ends while a connection of the guest is open: its status is that of the run (H60).
+servers
+status=0
+vm -- sh -c "echo up
+	load hold --to 10.0.2.2:$PORT --dir down --size $SIZE --pause-read 100 >/tmp/hold 2>&1 &
+	until grep -q paused /tmp/hold; do sleep 0.1; done
+	exit 7" >"$W/out" 2>"$W/err" </dev/null || status=$?
+silent $status "$W/out" "$W/err"
+check open-connection-ends-with-the-run "status $status: $(tail -n 3 "$W/out" "$W/err")" test $status = 7
+
 # A guest that restarts under a command takes the command with it.
 status=0
 vm -- sh -c 'echo up; exec reboot -f' >"$W/out" 2>"$W/err" </dev/null || status=$?

@@ -5,10 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "tests/unit/vguest.h"
 #include "virtio/device.h"
@@ -425,6 +430,72 @@ static void failed_thread_init_is_reported(void **state)
 	assert_int_equal(net_worker_new(&w, &cfg), -EINVAL);
 }
 
+/* The thread that last asked for a reset at close(2); 0 = none has. */
+static _Atomic long lingers_on;
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		atomic_store(&lingers_on, syscall(SYS_gettid));
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
+
+/* A SYN from the guest to @port of the gateway, which is the host's loopback. */
+static uint32_t syn(uint8_t *f, const struct stack_config *c, uint16_t port)
+{
+	uint8_t *ip4 = f + ETH_HLEN, *tcp = ip4 + IP4_HLEN;
+	uint32_t pseudo;
+
+	/* 12 bytes behind the first 8 of what becomes the TCP header. */
+	(void)vg_echo_request(f, c->our_mac, c->guest4, c->gateway4, 12, 0);
+	ip4[9] = PROTO_TCP;
+	put_be16(ip4 + 10, 0);
+	put_be16(ip4 + 10, csum_fold(csum_add(0, ip4, IP4_HLEN)));
+	memset(tcp, 0, 20);
+	put_be16(tcp, 40000);
+	put_be16(tcp + 2, port);
+	put_be32(tcp + 4, 1);
+	tcp[12] = 5 << 4;
+	tcp[13] = 2;
+	put_be16(tcp + 14, 65535);
+	pseudo = csum_add(0, ip4 + 12, 8) + PROTO_TCP + 20;
+	put_be16(tcp + 16, csum_fold(csum_add(pseudo, tcp, 20)));
+	return ETH_HLEN + IP4_HLEN + 20;
+}
+
+/*
+ * Only the worker may ask for what a reset takes: in the jail, main is not allowed to, and
+ * a run that ended with a connection open was ended by its own jail (H60).
+ */
+static void connections_are_reset_by_the_worker(void **state)
+{
+	struct rig *r = begin_attached();
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM, 0), peer;
+	uint8_t f[VG_BUF];
+
+	(void)state;
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	arp_round(r, 1);
+	assert_int_equal(vg_send(&r->g, f, syn(f, &r->cfg.stack, ntohs(at.sin_port))), 0);
+	assert_true(vg_receive(&r->g, f) >= ETH_HLEN + IP4_HLEN + 20);
+	assert_int_equal(f[ETH_HLEN + IP4_HLEN + 13], 0x12); /* SYN, ACK */
+	peer = accept(fd, NULL, NULL);
+	assert_true(peer >= 0);
+	atomic_store(&lingers_on, 0);
+	end(r);
+	assert_int_not_equal(atomic_load(&lingers_on), 0);
+	assert_int_not_equal(atomic_load(&lingers_on), syscall(SYS_gettid));
+	assert_int_equal(read(peer, f, 1), -1);
+	assert_int_equal(errno, ECONNRESET);
+	close(peer);
+	close(fd);
+}
+
 /* --- as a struct vdev ------------------------------------------------------ */
 
 static void config_changed(struct vdev *d)
@@ -530,6 +601,7 @@ int main(void)
 		cmocka_unit_test(calls_run_on_the_worker),
 		cmocka_unit_test(callers_do_not_lose_each_other),
 		cmocka_unit_test(failed_thread_init_is_reported),
+		cmocka_unit_test(connections_are_reset_by_the_worker),
 		cmocka_unit_test(device_serves_breaks_and_is_reset),
 	};
 
