@@ -131,7 +131,7 @@ VHOST_RIG := $(call obj_of,$(filter-out tests/vhost/test_%.c,$(VHOST_SRC)) $(cal
 $(B)/tests/vhost/test_%: $(B)/tests/vhost/test_%.o $(VHOST_RIG) $(libs_virtio)
 	$(call link,$^,-lcmocka $(LDLIBS))
 
-$(B)/tests/vhost/test_jail: | $(SLUICE)
+$(B)/tests/vhost/test_jail $(B)/tests/vhost/test_jail_host: | $(SLUICE)
 
 # tests/fuzz: fuzz_X.c is a target and corpus/X its seeds; tests/fuzz/fuzz.h says how.
 # One line for each target: what it is linked with.

@@ -68,6 +68,16 @@ void vc_close(struct vclient *c)
 }
 
 /**
+ * vc_leave() - the front-end goes, the back-end notices and keeps nothing, and ends
+ */
+void vc_leave(struct vclient *c, struct vrig *r)
+{
+	vc_close(c);
+	vrig_expect_end(r, -ECONNRESET);
+	vrig_free(r);
+}
+
+/**
  * vc_send() - bytes and descriptors as they are. Return: did the socket take them?
  */
 bool vc_send(int sock, const void *msg, size_t len, const int *fds, uint32_t nfds)

@@ -64,6 +64,7 @@ struct vclient {
 
 void vc_open(struct vclient *c, const struct vrig *r);
 void vc_close(struct vclient *c);
+void vc_leave(struct vclient *c, struct vrig *r);
 int vc_connect(const char *path);
 bool vc_send(int sock, const void *msg, size_t len, const int *fds, uint32_t nfds);
 bool vc_recv(int sock, struct vu_message *m);

@@ -54,9 +54,7 @@ static void only_what_is_served_is_offered(void **state)
 	assert_true(vc_get(&c, VU_GET_PROTOCOL_FEATURES, &proto));
 	assert_int_equal(proto & needed, needed);
 	assert_false(proto & VU_PROTO_MQ);
-	vc_close(&c);
-	vrig_expect_end(r, -ECONNRESET);
-	vrig_free(r);
+	vc_leave(&c, r);
 }
 
 /* A stream may be cut anywhere; the descriptor rides on the first byte. */
@@ -81,9 +79,7 @@ static void message_may_come_byte_by_byte(void **state)
 	vc_ring(&c, 0);
 	vc_ring(&c, 1);
 	assert_true(vrig_running(r));
-	vc_close(&c);
-	vrig_expect_end(r, -ECONNRESET);
-	vrig_free(r);
+	vc_leave(&c, r);
 }
 
 static void half_a_message_with_a_descriptor_leaks_nothing(void **state)
@@ -213,9 +209,7 @@ static void unknown_request_is_refused_and_the_session_lives(void **state)
 		assert_int_equal(vc_request(&c, &m, fds, 2), VC_REFUSED);
 		assert_true(vrig_running(r));
 	}
-	vc_close(&c);
-	vrig_expect_end(r, -ECONNRESET);
-	vrig_free(r);
+	vc_leave(&c, r);
 }
 
 static void config_space_is_read_within_its_bounds(void **state)
