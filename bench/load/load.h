@@ -103,12 +103,33 @@ bool parse_address(const char *text, union address *sa);
 uint16_t listen_on(const union address *sa, int *tcp, int *udp);
 int connect_to(const union address *sa, int type);
 bool connected(int fd, char *why, size_t why_len);
+bool passing(ssize_t n);
 bool wait_for(int fd, short events, int ms);
 bool move_all(int fd, void *p, size_t len, bool out, int ms);
 int ask_server(const union address *to, const char *line, double timeout);
 void set_congestion(const char *name);
 const char *congestion(void);
 double cpu_seconds(void);
+
+/* flow.c: a client's connection that asks in a line and moves bytes of a pattern */
+struct flow {
+	struct watch w;
+	bool connected;
+	char line[64]; /* the request; then the answer */
+	size_t line_len, line_off;
+	uint64_t seed, off;
+};
+
+void flow_start(struct flow *f, const union address *to, int len,
+		void (*ready)(struct watch *w, uint32_t events));
+bool flow_asked(struct flow *f);
+bool flow_moved(ssize_t n, const char *call);
+bool flow_compare(const struct flow *f, const void *p, size_t n);
+void flow_expect(struct flow *f);
+void flow_answered(struct flow *f, const char *want);
+void flow_done(struct flow *f);
+void flow_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+double flow_run(const struct flow *first, double timeout, int64_t start);
 
 /* dns.c */
 bool dns_lookup(const union address *server, const char *name, bool tcp, double seconds,

@@ -220,6 +220,12 @@ bool connected(int fd, char *why, size_t why_len)
 	return !err;
 }
 
+/* passing() - did a call that said @n only have to be tried again? */
+bool passing(ssize_t n)
+{
+	return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
 /* wait_for() - until the descriptor is ready; false when @ms are over. */
 bool wait_for(int fd, short events, int ms)
 {

@@ -305,7 +305,7 @@ static void crr_ready(struct watch *w, uint32_t events)
 		return;
 	}
 	n = recv(w->fd, &c, 1, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (passing(n))
 		return;
 	if (n < 0)
 		crr_end(x, "recv", errno);

@@ -59,9 +59,12 @@ static void end(struct conn *c)
 	free(c);
 }
 
-static bool passing(ssize_t n)
+/* Did @n bytes go? If they never will, that is the end of @c. */
+static bool moved(struct conn *c, ssize_t n)
 {
-	return n < 0 && (errno == EAGAIN || errno == EINTR);
+	if (n < 0 && !passing(n))
+		end(c);
+	return n >= 0;
 }
 
 /* Sends what `line` holds from `sent` on; then the mode that `next` names. */
@@ -69,12 +72,8 @@ static void send_reply(struct conn *c)
 {
 	ssize_t n = send(c->w.fd, c->line + c->sent, c->have - c->sent, MSG_NOSIGNAL);
 
-	if (passing(n))
+	if (!moved(c, n))
 		return;
-	if (n < 0) {
-		end(c);
-		return;
-	}
 	c->sent += (size_t)n;
 	if (c->sent < c->have)
 		return;
@@ -102,12 +101,8 @@ static void send_pattern(struct conn *c)
 	size_t len = left < CHUNK ? (size_t)left : CHUNK;
 	ssize_t n = send(c->w.fd, pattern_at(c->seed, c->off), len, MSG_NOSIGNAL);
 
-	if (passing(n))
+	if (!moved(c, n))
 		return;
-	if (n < 0) {
-		end(c);
-		return;
-	}
 	c->off += (uint64_t)n;
 	stats.bytes_out += (uint64_t)n;
 	if (c->off == c->size) {
