@@ -28,7 +28,7 @@
 #define GATEWAY_IP 0x0a000202U
 
 #define RTO_NS	    (300 * NS_PER_MS)
-#define CONNECT_NS  (10 * NS_PER_S)
+#define CONNECT_NS  (60 * NS_PER_S)
 #define OUR_WSCALE  7
 #define OUR_WINDOW  32768 /* << 7: 4 MiB, as Linux's tcp_rmem allows */
 #define BATCH	    64

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -271,7 +272,7 @@ static void driver_is_detached_while_busy(void **state)
 
 		for (uint64_t until = counter_get(&r->g.n[VNET_TX].chains) + 10;
 		     counter_get(&r->g.n[VNET_TX].chains) < until && !atomic_load(&f.err);)
-			__asm__ volatile("pause");
+			sched_yield(); /* there may be one processor for all of us */
 		net_worker_detach(r->w, next);
 		tx = __atomic_load_n(&r->g.tx.used->idx, __ATOMIC_SEQ_CST);
 		rx = __atomic_load_n(&r->g.rx.used->idx, __ATOMIC_SEQ_CST);

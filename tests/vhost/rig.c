@@ -25,7 +25,7 @@
 
 #include "src/base/log.h"
 
-#define DEADLINE_S 10
+#define DEADLINE_S 60
 
 /* What a session may not change for good. */
 struct holdings {
@@ -242,9 +242,9 @@ int vrig_wait_end(struct vrig *r)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
+	clock_gettime(CLOCK_MONOTONIC, &ts);
 	ts.tv_sec += DEADLINE_S;
-	while (sem_timedwait(&r->ended, &ts) < 0) {
+	while (sem_clockwait(&r->ended, CLOCK_MONOTONIC, &ts) < 0) {
 		if (errno != EINTR)
 			fail_msg("the session does not end");
 	}
