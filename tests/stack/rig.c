@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "arena/arena.h"
 
@@ -94,6 +95,7 @@ struct rig *rig_new(const struct rig_config *cfg)
 	r->cfg = *cfg;
 	r->rng = cfg->seed;
 	r->now = 1000 * NS_PER_S;
+	r->echo = rig_echo_socket();
 	r->auto_refill = cfg->auto_refill;
 	r->buffers = calloc(cfg->rx_buffers, sizeof(*r->buffers));
 	r->free_buf = calloc(cfg->rx_buffers, sizeof(*r->free_buf));
@@ -144,6 +146,7 @@ void rig_detach(struct rig *r)
 {
 	assert_true(r->attached);
 	stack_port_down(r->st);
+	rig_land(r);
 	assert_int_equal(r->held, 0);
 	assert_int_equal(r->out_count, 0);
 	while (r->used_count > 0)
@@ -179,6 +182,8 @@ void rig_free(struct rig *r)
 	free(r->free_buf);
 	free(r->used_buf);
 	free(r->frag);
+	if (r->echo >= 0)
+		close(r->echo);
 	free(r);
 }
 
@@ -245,10 +250,12 @@ void rig_cycle(struct rig *r)
 {
 	uint64_t before = rig_allocs_here() - r->port_allocs;
 
+	rig_land(r);
 	loop_wait(stack_loop(r->st), false);
 	stack_run(r->st);
 	r->stack_allocs += rig_allocs_here() - r->port_allocs - before;
 	rig_publish(r);
+	rig_land(r);
 }
 
 /**
@@ -284,17 +291,26 @@ void rig_sleep(struct rig *r, uint64_t ns)
 /**
  * rig_assert_asleep() - there is nothing to wake up for: a hundred looks find no event, and
  * make no system call but their own
+ *
+ * What the kernel tells late (of an acknowledgment that it had put off) is told once, so
+ * of some hundreds one is quiet.
  */
 void rig_assert_asleep(struct rig *r)
 {
-	enum { LOOKS = 100 };
-	uint64_t calls = COUNT(r, syscalls);
+	enum { LOOKS = 100, TRIES = 5 };
 
-	for (int i = 0; i < LOOKS; i++) {
-		assert_int_equal(loop_wait(stack_loop(r->st), false), 0);
-		stack_run(r->st);
+	for (int try = 1;; try++) {
+		uint64_t calls = COUNT(r, syscalls);
+		int events = 0;
+
+		for (int i = 0; i < LOOKS; i++) {
+			events += loop_wait(stack_loop(r->st), false);
+			stack_run(r->st);
+		}
+		if (events == 0 && COUNT(r, syscalls) <= calls + LOOKS)
+			return;
+		assert_true(try < TRIES);
 	}
-	assert_true(COUNT(r, syscalls) <= calls + LOOKS);
 }
 
 /**

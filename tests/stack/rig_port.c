@@ -342,6 +342,7 @@ enum tx_verdict rig_send(struct rig *r, const void *frame, uint32_t len, const s
 	before = rig_allocs_here() - r->port_allocs;
 	verdict = stack_input(r->st, &f);
 	r->stack_allocs += rig_allocs_here() - r->port_allocs - before;
+	rig_land(r);
 
 	memset(head, POISON_TX, head_len);
 	free(head);

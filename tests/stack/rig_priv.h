@@ -43,6 +43,7 @@ struct rig {
 	uint64_t now;
 	uint64_t clock_reads;
 	uint64_t rng;
+	int echo; /* for rig_land() */
 	bool attached;
 	bool auto_refill;
 	bool starved;
@@ -83,5 +84,9 @@ static inline uint64_t rig_allocs_here(void)
 extern const struct port_ops rig_port_ops;
 void rig_return_buffer(struct rig *r, uint32_t buffer);
 void rig_publish(struct rig *r);
+
+/* rig_sockets.c */
+int rig_echo_socket(void);
+void rig_land(const struct rig *r);
 
 #endif

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's side of the rig: nonblocking loopback sockets, and bytes that know their place. */
-#include "tests/stack/rig.h"
+#include "tests/stack/rig_priv.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
-#include "src/base/base.h"
+/* By then a datagram has come, or never will: the kernel's queue was full. */
+#define LOST_MS 100
 
 /* A socket on the family's loopback address; -1 where the host has no IPv6. */
 static int bound_socket(int family, int type, uint16_t *port)
@@ -32,6 +34,47 @@ static int bound_socket(int family, int type, uint16_t *port)
 	*port = ntohs(family == AF_INET ? sa.in4.sin_port : sa.in6.sin6_port);
 	assert_int_not_equal(*port, 0);
 	return fd;
+}
+
+/**
+ * rig_echo_socket() - a socket that is connected to itself; -1 where there is no loopback
+ */
+int rig_echo_socket(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sin);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&sin, len) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&sin, &len) == 0 &&
+	    connect(fd, (struct sockaddr *)&sin, len) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/**
+ * rig_land() - what was sent over the loopback has arrived
+ *
+ * As a rule a send there ends in the receiver's buffer. On a busy machine kernels before
+ * 6.4 leave that to a thread, which must be given a processor first (Debian 12's: two
+ * in a thousand). What a processor has sent it delivers in order, so a datagram of ours is
+ * behind it; one that need not be waited for shows that the thread is not at work.
+ */
+void rig_land(const struct rig *r)
+{
+	struct pollfd p = { .fd = r->echo, .events = POLLIN };
+	char byte;
+
+	for (int i = 0; p.fd >= 0 && send(p.fd, "", 1, 0) == 1; i++) {
+		if (recv(p.fd, &byte, 1, 0) == 1)
+			return;
+		assert_true(i < RIG_PATIENCE_MS / LOST_MS);
+		poll(&p, 1, LOST_MS);
+		while (recv(p.fd, &byte, 1, 0) == 1)
+			;
+	}
 }
 
 /**
