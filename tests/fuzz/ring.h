@@ -74,7 +74,7 @@ struct ring_device {
  */
 struct ring_account {
 	uint16_t taken_to, used_to, npending;
-	uint16_t pending[RING_SIZE];
+	uint16_t pending[2 * RING_SIZE];
 	uint16_t taken[RING_SIZE];
 	uint64_t room[RING_SIZE];
 };

@@ -127,7 +127,7 @@ static void look_at_queue(int q)
 	const uint8_t *avail = ring_at(c->avail, 6 + 2ULL * c->size);
 	struct ring_account *a = &ring.acc[q];
 	uint64_t len, used = part(c, 2, &len);
-	uint16_t n, known;
+	uint16_t n, known, gap;
 
 	mark(ring.writable, ring_at(used, len), len);
 	a->taken_to = vq->last_avail;
@@ -136,8 +136,11 @@ static void look_at_queue(int q)
 		return;
 	/* What the device has read of the index it may act on, whatever it is now. */
 	known = (uint16_t)(vq->avail_shadow - a->taken_to);
-	n = (uint16_t)(get_le16(avail + 2) - a->taken_to);
-	n = n > c->size ? known : MAX(n, known);
+	gap = (uint16_t)(get_le16(avail + 2) - a->taken_to);
+	if (gap <= c->size)
+		n = MAX(gap, known);
+	else /* the rest may be none too many when those are taken */
+		n = (uint16_t)(gap - known) <= c->size ? gap : known;
 	for (uint16_t i = 0; i < n; i++) {
 		uint16_t pos = (uint16_t)((a->taken_to + i) & (c->size - 1));
 		uint16_t head = get_le16(avail + 4 + 2ULL * pos);

@@ -23,6 +23,9 @@ SEEDS = {
     "ask": ask(0) + turn + ask(0) + ask(1) + turn,
     "many": MANY + turn + MANY,
     "long": LONG + turn + turn,
+    # Four have been seen and not taken; sixteen more are a gap only until these are.
+    "more-behind-what-is-known": LONG + turn + step(INDEX, 0, pack("<H", 16)) +
+                                 b"".join(desc(0, i, BUF, 64, WRITABLE) for i in range(8)) + turn,
     "chain": CHAIN + turn,
     "indirect": TABLE_OF_TWO + turn,
     "unasked": turn + ask(0),
