@@ -304,6 +304,13 @@ disk_is_full() {
 	not head -c 4096 /dev/zero >"$F/more"
 }
 
+# A question that is denied is a line of the log, as long as its name; one is lost at last.
+label=000000000000000000000000000000000000000000000000000000000000
+log_lost() {
+	in_guest "$LOAD" dig $label.$label.$label.lost.test --server 10.0.2.3:53 --timeout 1 >/dev/null 2>&1
+	test "$(ctl metrics prometheus | sed -n 's/^sluice_log_lost_total //p')" -gt "$1"
+}
+
 mkdir "$F"
 trap 'umount "$F" 2>/dev/null; cleanup' EXIT
 if ! why=$(mount -t tmpfs -o size=64k none "$F" 2>&1); then
@@ -319,6 +326,8 @@ in_guest "$LOAD" crr $TO --count 200 >"$W/crr" 2>&1
 check a-full-disk-keeps-the-audit-waiting "$(ctl audit status)" soon audit_fails
 check the-disk-is-full "$(df "$F")" soon disk_is_full
 kill -USR1 "$SL"
+ctl rule add deny '*.*.*.lost.test' >"$W/rule"
+check a-full-disk-costs-lines-of-the-log "$(cat "$W/rule")" soon log_lost 3
 check a-full-disk-costs-no-byte-up "" in_guest "$LOAD" bulk $TO --dir up --size 32m --flows 4
 check a-full-disk-costs-no-byte-down "" in_guest "$LOAD" bulk $TO --dir down --size 32m --flows 4
 check a-full-disk-holds-up-nobody "" goes_on full
@@ -328,6 +337,8 @@ guest_end full a-full-disk-cuts-nobody-off
 back_end_stop full-disk-ends
 check a-full-disk-is-said-once "$(cat "$F/log")" test \
 	"$(grep -c 'lines are kept as far as' "$F/log")/$(grep -c 'the capture ends' "$F/log")" = 1/1
+check lost-lines-of-the-log-are-told "$(cat "$F/log")" \
+	grep -q '^sluice: warn: log: [0-9]* lines could not be written here$' "$F/log"
 check no-line-of-the-audit-is-torn "$(head -c 300 "$F/audit")" jq -e . "$F/audit"
 closed=$(jq -r 'select(.event == "close") | .flow' "$F/audit" | sort -u | wc -l)
 check no-line-of-the-audit-is-lost "$closed ends" test "$closed" = \
