@@ -304,7 +304,8 @@ int main(int argc, char **argv)
 	ret = pump_run(&f, tap, pidfd, &o.link, &o.upset, &stats);
 	if (ret < 0) {
 		kill(pid, SIGKILL);
-		fail("the back-end broke the rings", ret);
+		fail(ret == -EPIPE ? "the back-end has hung up" : "the back-end broke the rings",
+		     ret);
 	}
 	waitpid(pid, &status, 0);
 	if (o.stats)

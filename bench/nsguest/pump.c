@@ -30,7 +30,7 @@
 /* Receive buffers that one frame may span: 64 KiB in buffers of 256 bytes. */
 #define SPAN_MAX 260
 
-enum watched { TAP, RX_CALL, TX_CALL, CHILD };
+enum watched { TAP, RX_CALL, TX_CALL, CHILD, BACK_END };
 
 struct pump {
 	struct front *f;
@@ -295,10 +295,13 @@ static int watch(int ep, int fd, enum watched what, uint32_t events)
 	return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
 
-/* Nothing to do: ask for interrupts, look again, wait. Return: 1 when the child has ended. */
+/*
+ * Nothing to do: ask for interrupts, look again, wait. Return: 1 when the child has ended,
+ * -EPIPE when the back-end has
+ */
 static int sleep_until_work(struct pump *p, int ep)
 {
-	struct epoll_event ev[4];
+	struct epoll_event ev[5];
 	bool tx_full = !front_vq_has_room(&p->f->vq[FRONT_TX]);
 	int timeout = run_link(p);
 	bool more;
@@ -316,6 +319,8 @@ static int sleep_until_work(struct pump *p, int ep)
 			p->tap_readable = true;
 		else if (ev[i].data.u32 == CHILD)
 			return 1;
+		else if (ev[i].data.u32 == BACK_END)
+			return -EPIPE;
 	}
 	front_vq_calls_off(&p->f->vq[FRONT_RX]);
 	front_vq_calls_off(&p->f->vq[FRONT_TX]);
@@ -328,7 +333,8 @@ static int sleep_until_work(struct pump *p, int ep)
  * @child_pidfd:	readable when the command has ended
  * @upset:	what the guest does to the device now and then
  *
- * Return: 0, or -EPROTO when the back-end broke the rings' rules, or -errno
+ * Return: 0; -EPROTO when the back-end broke the rings' rules, -EPIPE when it hung up, or
+ * -errno
  */
 int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_config *link,
 	     const struct pump_upset *upset, struct pump_stats *stats)
@@ -356,6 +362,8 @@ int pump_run(struct front *f, int tap, int child_pidfd, const struct impair_conf
 		ret = watch(ep, f->vq[FRONT_TX].call_fd, TX_CALL, EPOLLIN | EPOLLET);
 	if (ret == 0)
 		ret = watch(ep, child_pidfd, CHILD, EPOLLIN);
+	if (ret == 0)
+		ret = watch(ep, f->sock, BACK_END, EPOLLRDHUP);
 	fill_rx(rx);
 	while (ret == 0) {
 		int tx = pump_tx(&p);
