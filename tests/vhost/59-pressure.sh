@@ -84,7 +84,7 @@ fi
 program=$B/sluice
 back_end_in_group() {
 	sh -c "$in_group" "$G" "$program" vhost-user --socket "$S" --log-level info --stats="$W/stats" \
-		--control "$W/ctl" 2>"$W/log" &
+		--control "$W/ctl" ${ENGINE:-} 2>"$W/log" &
 	SL=$!
 	pids="$pids $SL"
 	soon "$program" ctl --control "$W/ctl" status
