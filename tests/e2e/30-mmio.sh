@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 servers
-to="--to 10.0.2.2:$PORT --timeout 60"
+to="--to 10.0.2.2:$PORT --timeout 120"
 guest_tests mmio 5 --transport mmio --dns "$DNS" -- sh -c "$GUEST_T
 t mmio-no-msi sh -c '! grep -i virtio.*msi /proc/interrupts'
 t mmio-dns sh -c 'load dig one.test | grep 192.0.2.1'

@@ -14,7 +14,7 @@ set -eu
 # on a busy host; these are limits, not expectations.
 if [ -n "${SLUICE_NESTED:-}" ]; then
 	SIZE=32m
-	RUN_S=150
+	RUN_S=400
 	# The inner kernel does not need its slow defences against the emulator.
 	EXTRA="mitigations=off"
 else

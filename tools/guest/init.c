@@ -35,7 +35,7 @@
 #define MODULE_LIST "/lib/modules/load.list"
 
 /* How long a console device may take to announce its ports; emulated machines are slow. */
-#define PORT_TIMEOUT_MS 10000
+#define PORT_TIMEOUT_MS 30000
 
 static bool debug;
 

@@ -19,7 +19,7 @@
 
 #include "tools/guest/guest.h"
 
-#define LINK_TIMEOUT_MS 5000
+#define LINK_TIMEOUT_MS 20000
 
 static int set_up(int sock, const char *name)
 {
@@ -120,7 +120,7 @@ static int run_dhcp(const char *name)
 		/* Its progress goes to standard error; only its status matters here. */
 		if (!freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "w", stdout))
 			_exit(1);
-		execl("/bin/udhcpc", "udhcpc", "-i", name, "-n", "-q", "-f", "-t", "8", "-T", "1",
+		execl("/bin/udhcpc", "udhcpc", "-i", name, "-n", "-q", "-f", "-t", "20", "-T", "1",
 		      "-A", "1", "-O", "mtu", "-s", "/etc/udhcpc.script", (char *)NULL);
 		_exit(127);
 	}
