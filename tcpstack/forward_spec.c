@@ -3,28 +3,18 @@
 #include "tcpstack/forward.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "src/base/base.h"
+#include "src/base/why.h"
 #include "tcpstack/frame.h"
 #include "tcpstack/policy.h"
 
 /* Connections that wait to be accepted; the kernel caps it by net.core.somaxconn. */
 #define BACKLOG 1024
-
-PRINTF(3, 4) static int bad(char *why, size_t why_len, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, why_len, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 /* "/tcp" or "/udp" at the end; cut off. */
 static int parse_proto(char *text, uint8_t *proto)
@@ -69,35 +59,40 @@ int forward_parse(struct forward_spec *spec, const char *text, char *why, size_t
 
 	*spec = (struct forward_spec){ .bind.addr = ipaddr_from_v4(INADDR_LOOPBACK), .count = 1 };
 	if (strlen(text) >= sizeof(buf))
-		return bad(why, why_len, "\"%.60s...\" is too long", text);
+		return why_set(why, why_len, -EINVAL, "\"%.60s...\" is too long", text);
 	memcpy(buf, text, strlen(text) + 1);
 	if (parse_proto(buf, &spec->proto))
-		return bad(why, why_len, "\"%.80s\": the protocol is neither tcp nor udp", text);
+		return why_set(why, why_len, -EINVAL,
+			       "\"%.80s\": the protocol is neither tcp nor udp", text);
 	colon = strrchr(buf, ':');
 	if (!colon)
-		return bad(why, why_len, "\"%.80s\" is not [ADDR:]HOSTPORT:GUESTPORT", text);
+		return why_set(why, why_len, -EINVAL, "\"%.80s\" is not [ADDR:]HOSTPORT:GUESTPORT",
+			       text);
 	*colon = 0;
 	if (policy_ports_parse(&guest, colon + 1) || guest.lo != guest.hi)
-		return bad(why, why_len, "\"%.80s\": the guest's port is not 1..65535", text);
+		return why_set(why, why_len, -EINVAL, "\"%.80s\": the guest's port is not 1..65535",
+			       text);
 	spec->guest_port = guest.lo;
 
 	ports = strrchr(buf, ':');
 	if (ports && (ports > buf || buf[0] == ':')) {
 		*ports++ = 0;
 		if (parse_bind(buf, &spec->bind.addr))
-			return bad(why, why_len, "\"%.80s\": no address to listen on", text);
+			return why_set(why, why_len, -EINVAL, "\"%.80s\": no address to listen on",
+				       text);
 	} else {
 		ports = buf;
 	}
 	if (strcmp(ports, "0") == 0)
 		return 0;
 	if (policy_ports_parse(&host, ports))
-		return bad(why, why_len, "\"%.80s\": the host's port is not 0..65535 or a range",
-			   text);
+		return why_set(why, why_len, -EINVAL,
+			       "\"%.80s\": the host's port is not 0..65535 or a range", text);
 	spec->bind.port = host.lo;
 	spec->count = (uint16_t)(host.hi - host.lo + 1);
 	if (spec->guest_port + (spec->count - 1) > UINT16_MAX)
-		return bad(why, why_len, "\"%.80s\": the guest's ports go beyond 65535", text);
+		return why_set(why, why_len, -EINVAL,
+			       "\"%.80s\": the guest's ports go beyond 65535", text);
 	return 0;
 }
 

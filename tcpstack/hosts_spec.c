@@ -3,23 +3,12 @@
 #include "tcpstack/hosts.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "src/base/base.h"
+#include "src/base/why.h"
 
 #define LABEL_MAX 63
-
-PRINTF(3, 4) static int bad(char *why, size_t why_len, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, why_len, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 /* Letters, digits, hyphen and underscore; 0 for anything else. */
 static char lower(char c)
@@ -95,19 +84,20 @@ int host_parse(struct host_spec *spec, const char *text, char *why, size_t why_l
 
 	*spec = (struct host_spec){ .naddrs = 0 };
 	if (!eq)
-		return bad(why, why_len, "\"%.80s\" is not NAME=ADDR[,ADDR...]", text);
+		return why_set(why, why_len, -EINVAL, "\"%.80s\" is not NAME=ADDR[,ADDR...]", text);
 	if (host_parse_name(text, (size_t)(eq - text), spec->name))
-		return bad(why, why_len, "\"%.80s\": not a host's name before the equals sign",
-			   text);
+		return why_set(why, why_len, -EINVAL,
+			       "\"%.80s\": not a host's name before the equals sign", text);
 	for (at = eq; *at; at += 1 + strcspn(at + 1, ",")) {
 		size_t len = strcspn(at + 1, ",");
 
 		if (spec->naddrs == HOST_ADDRS_MAX)
-			return bad(why, why_len, "\"%.80s\": more than %d addresses", text,
-				   HOST_ADDRS_MAX);
+			return why_set(why, why_len, -EINVAL, "\"%.80s\": more than %d addresses",
+				       text, HOST_ADDRS_MAX);
 		if (add_addr(spec, at + 1, len))
-			return bad(why, why_len, "\"%.80s\": \"%.*s\" is not an address", text,
-				   (int)MIN(len, (size_t)45), at + 1);
+			return why_set(why, why_len, -EINVAL,
+				       "\"%.80s\": \"%.*s\" is not an address", text,
+				       (int)MIN(len, (size_t)45), at + 1);
 	}
 	return 0;
 }

@@ -3,28 +3,18 @@
 #include "tcpstack/policy.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "src/base/base.h"
+#include "src/base/why.h"
 #include "tcpstack/frame.h"
 
 #define LABEL_MAX 63
 
 /* Bits of struct ipaddr before an IPv4 address. */
 #define V4_BITS 96
-
-PRINTF(3, 4) static int bad(char *why, size_t why_len, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, why_len, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 /* Decimal digits up to @end, no more than @max. */
 static int number(const char *s, const char *end, uint32_t max, uint32_t *v)
@@ -162,11 +152,12 @@ static int parse_where(struct policy_rule *r, char *where, const char *text, cha
 		most = strchr(where, ':') ? 128 : 32;
 		len = most;
 		if (slash && number(slash + 1, slash + 1 + strlen(slash + 1), most, &len))
-			return bad(why, why_len, "\"%.80s\": the prefix is not /0../%u", text,
-				   most);
+			return why_set(why, why_len, -EINVAL,
+				       "\"%.80s\": the prefix is not /0../%u", text, most);
 		r->len = (uint8_t)(most == 32 ? V4_BITS + len : len);
 		if (beyond_prefix(&r->net, r->len))
-			return bad(why, why_len, "\"%.80s\" has bits beyond its prefix", text);
+			return why_set(why, why_len, -EINVAL,
+				       "\"%.80s\" has bits beyond its prefix", text);
 		return 0;
 	}
 	len = (uint32_t)strlen(where);
@@ -176,8 +167,9 @@ static int parse_where(struct policy_rule *r, char *where, const char *text, cha
 		if (*c >= 'A' && *c <= 'Z')
 			*c = (char)(*c + ('a' - 'A'));
 	if (slash || !name_ok(where))
-		return bad(why, why_len,
-			   "\"%.80s\" is no address, network such as 10.0.0.0/8, or name", text);
+		return why_set(why, why_len, -EINVAL,
+			       "\"%.80s\" is no address, network such as 10.0.0.0/8, or name",
+			       text);
 	r->name = where;
 	return 0;
 }
@@ -262,7 +254,8 @@ int policy_rule_parse(struct policy_rule *r, bool allow, const char *text, char 
 
 	*r = (struct policy_rule){ .allow = allow, .ports = { 0, UINT16_MAX } };
 	if (strlen(text) >= sizeof(buf))
-		return bad(why, why_len, "\"%.80s...\" is longer than a rule can be", text);
+		return why_set(why, why_len, -EINVAL, "\"%.80s...\" is longer than a rule can be",
+			       text);
 	memcpy(buf, text, strlen(text) + 1);
 	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
 		size_t len = strlen(protocols[i].word);
@@ -274,19 +267,20 @@ int policy_rule_parse(struct policy_rule *r, bool allow, const char *text, char 
 		break;
 	}
 	if (split_ports(&where, &ports))
-		return bad(why, why_len, "\"%.80s\": brackets go around an IPv6 address", text);
+		return why_set(why, why_len, -EINVAL,
+			       "\"%.80s\": brackets go around an IPv6 address", text);
 	if (ports && r->proto == PROTO_ICMP)
-		return bad(why, why_len, "\"%.80s\": ICMP has no ports", text);
+		return why_set(why, why_len, -EINVAL, "\"%.80s\": ICMP has no ports", text);
 	if (ports && policy_ports_parse(&r->ports, ports))
-		return bad(why, why_len,
-			   "\"%.80s\": the ports are not 1..65535 or a range of them; "
-			   "protocols are tcp, udp, icmp",
-			   text);
+		return why_set(why, why_len, -EINVAL,
+			       "\"%.80s\": the ports are not 1..65535 or a range of them; "
+			       "protocols are tcp, udp, icmp",
+			       text);
 	err = parse_where(r, where, text, why, why_len);
 	if (err)
 		return err;
 	err = make_text(r, where, ports);
-	return err == -EINVAL ? bad(why, why_len, "\"%.80s\" is too long", text) : err;
+	return err == -EINVAL ? why_set(why, why_len, -EINVAL, "\"%.80s\" is too long", text) : err;
 }
 
 /**

@@ -10,8 +10,9 @@
 #include "tcpstack/priv.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
+
+#include "src/base/why.h"
 
 /**
  * stack_config_defaults() - the configuration to start from; any thread
@@ -59,16 +60,6 @@ void stack_config_set_prefix6(struct stack_config *cfg, const struct ipaddr *pre
 	cfg->guest6.b[15] = LIMIT_HOST6_GUEST;
 }
 
-PRINTF(3, 4) static int refuse(char *why, size_t why_len, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, why_len, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
-
 static bool unicast_mac(const uint8_t *mac)
 {
 	static const uint8_t zero[6];
@@ -108,12 +99,15 @@ static bool host_of_net6(const struct stack_config *cfg, const struct ipaddr *ad
 static int check_ip6(const struct stack_config *cfg, char *why, size_t why_len)
 {
 	if (!prefix6_ok(&cfg->prefix6))
-		return refuse(why, why_len, "the IPv6 prefix is not one of hosts, or not a /64");
+		return why_set(why, why_len, -EINVAL,
+			       "the IPv6 prefix is not one of hosts, or not a /64");
 	if (!host_of_net6(cfg, &cfg->guest6) || !host_of_net6(cfg, &cfg->gateway6) ||
 	    !host_of_net6(cfg, &cfg->dns6))
-		return refuse(why, why_len, "an IPv6 address is not a host of the guest's prefix");
+		return why_set(why, why_len, -EINVAL,
+			       "an IPv6 address is not a host of the guest's prefix");
 	if (ipaddr_equal(&cfg->guest6, &cfg->gateway6) || ipaddr_equal(&cfg->guest6, &cfg->dns6))
-		return refuse(why, why_len, "the guest's IPv6 address must differ from ours");
+		return why_set(why, why_len, -EINVAL,
+			       "the guest's IPv6 address must differ from ours");
 	return 0;
 }
 
@@ -126,37 +120,42 @@ static int check_ip6(const struct stack_config *cfg, char *why, size_t why_len)
 int stack_config_check(const struct stack_config *cfg, char *why, size_t why_len)
 {
 	if (cfg->prefix4 < 1 || cfg->prefix4 > 30)
-		return refuse(why, why_len, "prefix length %u is not 1..30", cfg->prefix4);
+		return why_set(why, why_len, -EINVAL, "prefix length %u is not 1..30",
+			       cfg->prefix4);
 	if (cfg->guest4 >> 24 == 0 || cfg->guest4 >> 24 == 127 || cfg->guest4 >= 0xe0000000U)
-		return refuse(why, why_len, "the guest's address is not that of a host");
+		return why_set(why, why_len, -EINVAL, "the guest's address is not that of a host");
 	if (!host_of_net(cfg, cfg->guest4))
-		return refuse(why, why_len, "the guest has a reserved address of its network");
+		return why_set(why, why_len, -EINVAL,
+			       "the guest has a reserved address of its network");
 	if (!host_of_net(cfg, cfg->gateway4))
-		return refuse(why, why_len, "the gateway is not in the guest's network");
+		return why_set(why, why_len, -EINVAL, "the gateway is not in the guest's network");
 	if (!host_of_net(cfg, cfg->dns4))
-		return refuse(why, why_len, "the DNS address is not in the guest's network");
+		return why_set(why, why_len, -EINVAL,
+			       "the DNS address is not in the guest's network");
 	if (cfg->guest4 == cfg->gateway4 || cfg->guest4 == cfg->dns4)
-		return refuse(why, why_len, "guest, gateway and DNS address must differ");
+		return why_set(why, why_len, -EINVAL, "guest, gateway and DNS address must differ");
 	if (!unicast_mac(cfg->guest_mac) || !unicast_mac(cfg->our_mac) ||
 	    memcmp(cfg->guest_mac, cfg->our_mac, 6) == 0)
-		return refuse(why, why_len, "MAC addresses must be unicast and differ");
+		return why_set(why, why_len, -EINVAL, "MAC addresses must be unicast and differ");
 	if (cfg->mtu < STACK_MTU_MIN || cfg->mtu > STACK_MTU_MAX)
-		return refuse(why, why_len, "MTU %u is not %u..%u", cfg->mtu, STACK_MTU_MIN,
-			      STACK_MTU_MAX);
+		return why_set(why, why_len, -EINVAL, "MTU %u is not %u..%u", cfg->mtu,
+			       STACK_MTU_MIN, STACK_MTU_MAX);
 	if (cfg->nresolvers > STACK_RESOLVERS_MAX)
-		return refuse(why, why_len, "more than %u resolvers", STACK_RESOLVERS_MAX);
+		return why_set(why, why_len, -EINVAL, "more than %u resolvers",
+			       STACK_RESOLVERS_MAX);
 	if (!flows_ok(cfg->max_tcp) || !flows_ok(cfg->max_udp) || !flows_ok(cfg->max_ping) ||
 	    !flows_ok(cfg->max_dns))
-		return refuse(why, why_len, "a limit of flows is not 1..%u", LIMIT_FLOWS_MAX);
+		return why_set(why, why_len, -EINVAL, "a limit of flows is not 1..%u",
+			       LIMIT_FLOWS_MAX);
 	if (cfg->dns_cache > LIMIT_DNS_CACHE_MAX)
-		return refuse(why, why_len, "more than %u DNS answers to keep",
-			      LIMIT_DNS_CACHE_MAX);
+		return why_set(why, why_len, -EINVAL, "more than %u DNS answers to keep",
+			       LIMIT_DNS_CACHE_MAX);
 	if (cfg->bulk > STACK_BULK_ZEROCOPY || cfg->nsplice_to > STACK_SPLICE_TO_MAX)
-		return refuse(why, why_len,
-			      "no such bulk engine, or too many networks to splice to");
+		return why_set(why, why_len, -EINVAL,
+			       "no such bulk engine, or too many networks to splice to");
 	if (!memchr(cfg->hostname, 0, sizeof(cfg->hostname)) ||
 	    !memchr(cfg->congestion, 0, sizeof(cfg->congestion)))
-		return refuse(why, why_len, "a name is not terminated");
+		return why_set(why, why_len, -EINVAL, "a name is not terminated");
 	if (cfg->ip6 && check_ip6(cfg, why, why_len))
 		return -EINVAL;
 	if (cfg->policy)

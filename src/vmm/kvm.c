@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "src/base/base.h"
+#include "src/base/why.h"
 #include "src/vmm/layout.h"
-#include "src/vmm/why.h"
 
 /* Without these we cannot run at all. All are in Linux 4.12 and later on x86. */
 static const struct {

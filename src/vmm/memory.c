@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "src/base/why.h"
 #include "src/vmm/kvm.h"
 #include "src/vmm/layout.h"
-#include "src/vmm/why.h"
 
 static int memory_add(struct vm_memory *m, uint64_t gpa, uint64_t off, uint64_t size)
 {

@@ -29,7 +29,7 @@
 #include "src/base/base.h"
 #include "src/base/log.h"
 #include "src/base/sem.h"
-#include "src/vmm/why.h"
+#include "src/base/why.h"
 
 /* The first real-time signal that libc leaves to programs. */
 #define KICK_SIGNAL SIGRTMIN

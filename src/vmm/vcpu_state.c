@@ -12,9 +12,9 @@
 #include "src/base/base.h"
 #include "src/base/bytes.h"
 #include "src/base/log.h"
+#include "src/base/why.h"
 #include "src/vmm/cpuid.h"
 #include "src/vmm/vcpu.h"
-#include "src/vmm/why.h"
 
 #define MSR_MISC_ENABLE		0x1a0U
 #define MISC_ENABLE_FAST_STRING 1ULL

@@ -25,6 +25,7 @@
 #include "src/base/alloc_count.h"
 #include "src/base/base.h"
 #include "src/base/log.h"
+#include "src/base/why.h"
 #include "src/vmm/boot.h"
 #include "src/vmm/bus.h"
 #include "src/vmm/io_loop.h"
@@ -37,7 +38,6 @@
 #include "src/vmm/serial_io.h"
 #include "src/vmm/tty.h"
 #include "src/vmm/vcpu.h"
-#include "src/vmm/why.h"
 #include "virtio/mmio.h"
 #include "virtio/pci.h"
 

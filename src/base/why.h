@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One line for the user beside an error number: what failed, and how to mend it. */
-#ifndef SLUICE_VMM_WHY_H
-#define SLUICE_VMM_WHY_H
+#ifndef SLUICE_BASE_WHY_H
+#define SLUICE_BASE_WHY_H
 
 #include <stdarg.h>
 #include <stddef.h>
