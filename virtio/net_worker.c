@@ -55,26 +55,19 @@ struct kick {
  * @call_lock:	one caller at a time; the worker never takes it
  * @posted:	the mailbox is full; set by the caller, cleared by the worker
  * @done:	posted when the call has been made
- * @ready:	posted when the thread is set up, or has failed with @init_err
  * @stop:	written by a call, so on the worker
  */
 struct net_worker {
 	struct stack *st;
 	struct loop *lp;
 	struct vnet *v;
-	pthread_t thread;
-	bool started;
+	struct thread thread;
 	int wake_fd;
 	bool stop;
 	struct kick kicks[VNET_QUEUES];
 	struct vq_counters *queue_counters[VNET_QUEUES];
 	struct alloc_count heap_base;
 	struct net_worker_counters n;
-
-	int (*thread_init)(void *ctx);
-	void *thread_ctx;
-	sem_t ready;
-	int init_err;
 
 	pthread_mutex_t call_lock;
 	_Atomic bool posted;
@@ -164,39 +157,22 @@ static void cycles(struct net_worker *w)
 	}
 }
 
-static void *thread_main(void *arg)
+static void work(void *arg)
 {
 	struct net_worker *w = arg;
-	int err;
 
-	pthread_setname_np(pthread_self(), "sluice-net");
-	err = w->thread_init ? w->thread_init(w->thread_ctx) : 0;
-	w->init_err = err;
 	w->heap_base = *alloc_count_here();
-	sem_post(&w->ready);
-	if (!err)
-		cycles(w);
-	return NULL;
+	cycles(w);
 }
 
 /**
  * net_worker_start() - make the thread of a worker that was made for later
  *
- * Signals are blocked in it: they are main's. A fault's are not: blocked, it would
- * kill the program past any handler. The owner, once.
- * Return: 0; -errno of the thread's birth, or what thread_init() said
+ * The owner, once. Return: 0; -errno of the thread's birth, or what thread_init() said
  */
 int net_worker_start(struct net_worker *w)
 {
-	int err = thread_start(&w->thread, thread_main, w);
-
-	if (err)
-		return err;
-	sem_wait_for(&w->ready);
-	if (w->init_err)
-		pthread_join(w->thread, NULL);
-	w->started = !w->init_err;
-	return w->init_err;
+	return thread_begin(&w->thread, work, w);
 }
 
 /* What the thread owned; also a worker that is half made. */
@@ -208,7 +184,6 @@ static void dismantle(struct net_worker *w)
 	stack_free(w->st);
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
-	sem_destroy(&w->ready);
 	sem_destroy(&w->done);
 	pthread_mutex_destroy(&w->call_lock);
 	free(w);
@@ -230,11 +205,12 @@ int net_worker_new(struct net_worker **out, const struct net_worker_config *cfg)
 
 	if (!w)
 		return -ENOMEM;
-	w->thread_init = cfg->thread_init;
-	w->thread_ctx = cfg->thread_ctx;
+	w->thread.name = "sluice-net";
+	w->thread.init = cfg->thread_init;
+	w->thread.init_ctx = cfg->thread_ctx;
 	for (int i = 0; i < VNET_QUEUES; i++)
 		w->kicks[i] = (struct kick){ .w = w, .queue = (enum vnet_queue)i, .fd = -1 };
-	BUG_ON(sem_init(&w->ready, 0, 0) || sem_init(&w->done, 0, 0));
+	BUG_ON(sem_init(&w->done, 0, 0));
 	BUG_ON(pthread_mutex_init(&w->call_lock, NULL));
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->wake_fd < 0) {
@@ -268,9 +244,9 @@ static int call(struct net_worker *w, worker_fn fn, void *ctx)
 {
 	int result;
 
-	if (!w->started)
+	if (!w->thread.started)
 		return fn(w, ctx);
-	BUG_ON(pthread_equal(pthread_self(), w->thread));
+	BUG_ON(pthread_equal(pthread_self(), w->thread.id));
 	pthread_mutex_lock(&w->call_lock);
 	w->call_fn = fn;
 	w->call_ctx = ctx;
@@ -428,8 +404,7 @@ void net_worker_free(struct net_worker *w)
 	if (!w)
 		return;
 	call(w, do_stop, NULL);
-	if (w->started)
-		pthread_join(w->thread, NULL);
+	thread_end(&w->thread);
 	dismantle(w);
 }
 
@@ -445,7 +420,8 @@ const struct net_worker_counters *net_worker_counters(const struct net_worker *w
 	struct timespec ts;
 	clockid_t clock;
 
-	if (w->started && !pthread_getcpuclockid(w->thread, &clock) && !clock_gettime(clock, &ts))
+	if (w->thread.started && !pthread_getcpuclockid(w->thread.id, &clock) &&
+	    !clock_gettime(clock, &ts))
 		counter_set(&self->n.cpu_ns, (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec);
 	return &w->n;
 }

@@ -58,13 +58,8 @@ struct sink {
 
 struct writer {
 	int wake_fd;
-	pthread_t thread;
-	bool started;
+	struct thread thread;
 	_Atomic bool stop;
-	int (*thread_init)(void *ctx);
-	void *thread_ctx;
-	sem_t ready;
-	int init_err;
 	struct sink sinks[WRITER_SINKS];
 };
 
@@ -146,16 +141,11 @@ static void awake(struct writer *w)
 	(void)eventfd_read(w->wake_fd, &n);
 }
 
-static void *thread_main(void *arg)
+static void work(void *arg)
 {
 	struct pollfd fds[WRITER_SINKS + 1];
 	struct writer *w = arg;
 
-	pthread_setname_np(pthread_self(), "sluice-writer");
-	w->init_err = w->thread_init ? w->thread_init(w->thread_ctx) : 0;
-	sem_post(&w->ready);
-	if (w->init_err)
-		return NULL;
 	while (!atomic_load(&w->stop)) {
 		int ms = round_of(w, fds);
 
@@ -164,7 +154,6 @@ static void *thread_main(void *arg)
 			(void)poll(fds, WRITER_SINKS + 1, ms);
 		awake(w);
 	}
-	return NULL;
 }
 
 /**
@@ -179,8 +168,9 @@ int writer_new(struct writer **out, int (*thread_init)(void *ctx), void *thread_
 
 	if (!w)
 		return -ENOMEM;
-	w->thread_init = thread_init;
-	w->thread_ctx = thread_ctx;
+	w->thread.name = "sluice-writer";
+	w->thread.init = thread_init;
+	w->thread.init_ctx = thread_ctx;
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->wake_fd < 0) {
 		int err = -errno;
@@ -188,7 +178,6 @@ int writer_new(struct writer **out, int (*thread_init)(void *ctx), void *thread_
 		free(w);
 		return err;
 	}
-	BUG_ON(sem_init(&w->ready, 0, 0));
 	for (int i = 0; i < WRITER_SINKS; i++)
 		BUG_ON(sem_init(&w->sinks[i].gone, 0, 0));
 	*out = w;
@@ -202,15 +191,7 @@ int writer_new(struct writer **out, int (*thread_init)(void *ctx), void *thread_
  */
 int writer_start(struct writer *w)
 {
-	int err = thread_start(&w->thread, thread_main, w);
-
-	if (err)
-		return err;
-	sem_wait_for(&w->ready);
-	if (w->init_err)
-		pthread_join(w->thread, NULL);
-	w->started = !w->init_err;
-	return w->init_err;
+	return thread_begin(&w->thread, work, w);
 }
 
 /**
@@ -228,11 +209,9 @@ void writer_free(struct writer *w)
 			return;
 	atomic_store(&w->stop, true);
 	writer_kick(w);
-	if (w->started)
-		pthread_join(w->thread, NULL);
+	thread_end(&w->thread);
 	for (int i = 0; i < WRITER_SINKS; i++)
 		sem_destroy(&w->sinks[i].gone);
-	sem_destroy(&w->ready);
 	close(w->wake_fd);
 	free(w);
 }
@@ -289,8 +268,8 @@ void writer_remove(struct writer *w, int sink)
 	struct sink *s = &w->sinks[sink];
 
 	BUG_ON(state_of(s) != SINK_LIVE);
-	set_state(s, w->started ? SINK_LEAVING : SINK_GONE);
-	if (!w->started) {
+	set_state(s, w->thread.started ? SINK_LEAVING : SINK_GONE);
+	if (!w->thread.started) {
 		s->ops->finish(s->ctx);
 		sem_post(&s->gone);
 	}
