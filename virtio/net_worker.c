@@ -384,6 +384,21 @@ int net_worker_call(struct net_worker *w, int (*fn)(void *ctx, struct stack *st)
 	return call(w, do_user_call, &u);
 }
 
+static int do_memory(struct net_worker *w, void *ctx)
+{
+	return (int)stack_memory_rows(w->st, ctx, STACK_MEMORY_ROWS);
+}
+
+/**
+ * net_worker_memory() - what the stack has of memory now; see stack_memory_rows()
+ *
+ * Any thread but the worker, which only copies. Return: rows
+ */
+uint32_t net_worker_memory(struct net_worker *w, struct stack_memory rows[STACK_MEMORY_ROWS])
+{
+	return (uint32_t)call(w, do_memory, rows);
+}
+
 static int do_stop(struct net_worker *w, void *ctx)
 {
 	(void)ctx;

@@ -45,6 +45,7 @@ int net_worker_attach(struct net_worker *w, const struct vnet_start *start,
 void net_worker_detach(struct net_worker *w, uint16_t next_avail[VNET_QUEUES]);
 void net_worker_set_call(struct net_worker *w, enum vnet_queue queue, int call_fd);
 int net_worker_call(struct net_worker *w, int (*fn)(void *ctx, struct stack *st), void *ctx);
+uint32_t net_worker_memory(struct net_worker *w, struct stack_memory rows[STACK_MEMORY_ROWS]);
 const struct net_worker_counters *net_worker_counters(const struct net_worker *w);
 const struct stack_counters *net_worker_stack_counters(const struct net_worker *w);
 

@@ -27,6 +27,7 @@
 
 #include "src/base/base.h"
 
+/* Not those of virtio/vhost_priv.h: a back-end is measured by no header of its own. */
 enum request {
 	GET_FEATURES = 1,
 	SET_FEATURES = 2,

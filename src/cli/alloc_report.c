@@ -16,26 +16,12 @@
 #include "src/base/log.h"
 #include "virtio/net_worker.h"
 
-struct memory_rows {
-	struct stack_memory row[STACK_MEMORY_ROWS];
-	uint32_t n;
-};
-
-/* On the worker: it only copies. */
-static int get_rows(void *ctx, struct stack *st)
-{
-	struct memory_rows *m = ctx;
-
-	m->n = stack_memory_rows(st, m->row, STACK_MEMORY_ROWS);
-	return 0;
-}
-
-static void print_rows(const struct memory_rows *m, FILE *out)
+static void print_rows(const struct stack_memory *rows, uint32_t n, FILE *out)
 {
 	fprintf(out, "%-9s %-22s %10s %9s %9s %9s %12s %10s\n", "network", "name", "bytes each",
 		"slots", "in use", "peak", "taken", "none left");
-	for (uint32_t i = 0; i < m->n; i++) {
-		const struct stack_memory *r = &m->row[i];
+	for (uint32_t i = 0; i < n; i++) {
+		const struct stack_memory *r = &rows[i];
 		char name[48];
 
 		(void)snprintf(name, sizeof(name), "%s%s%s", r->owner, r->owner[0] ? "/" : "",
@@ -162,10 +148,9 @@ void alloc_report(const struct alloc_report *r, struct net_worker *w,
 	if (!out)
 		return;
 	if (w) {
-		struct memory_rows m;
+		struct stack_memory rows[STACK_MEMORY_ROWS];
 
-		net_worker_call(w, get_rows, &m);
-		print_rows(&m, out);
+		print_rows(rows, net_worker_memory(w, rows), out);
 	}
 	fprintf(out, "%-32s %10s %9s %9s\n", "heap calls after the start", "allocs", "frees",
 		"maps");

@@ -13,6 +13,7 @@
 
 #include "src/base/base.h"
 #include "src/base/log.h"
+#include "src/base/why.h"
 #include "src/cli/version.h"
 #include "src/jail/jail.h"
 #include "src/sight/pcap.h"
@@ -102,6 +103,30 @@ static int do_add(void *ctx, struct stack *st)
 	struct add *a = ctx;
 
 	return stack_forward_add(st, &a->info, a->fd);
+}
+
+/**
+ * netcfg_control() - the control socket that --control asks for, if it does; main thread
+ * @cfg:	what is the command's own; where, version and rules are those of @o
+ * @out:	untouched where there is none
+ * @why:	on failure, one line
+ *
+ * Return: 0 or -errno
+ */
+int netcfg_control(const struct run_options *o, const struct control_config *cfg,
+		   struct control **out, char *why, size_t why_len)
+{
+	struct control_config cc = *cfg;
+	int err;
+
+	if (!o->control)
+		return 0;
+	cc.path = o->control;
+	cc.version = sluice_version;
+	cc.policy = &o->policy;
+	err = control_new(out, &cc);
+	return err < 0 ? why_set(why, why_len, err, "--control: %s: %s", cc.path, strerror(-err))
+		       : 0;
 }
 
 /**

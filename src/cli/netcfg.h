@@ -7,6 +7,7 @@
 
 #include "src/cli/options.h"
 #include "src/cli/resolv.h"
+#include "src/control/control.h"
 #include "src/sight/sight.h"
 #include "virtio/net_worker.h"
 
@@ -19,6 +20,8 @@ int netcfg_start(const struct run_options *o, struct sight *sight, struct net_wo
 		 size_t why_len);
 int netcfg_follow(const struct run_options *o, struct net_worker *w, struct io_loop *loop,
 		  struct resolv_watch **out, char *why, size_t why_len);
+int netcfg_control(const struct run_options *o, const struct control_config *cfg,
+		   struct control **out, char *why, size_t why_len);
 int netcfg_publish(struct net_worker *w, const struct forward_spec *spec, bool print, char *why,
 		   size_t why_len);
 

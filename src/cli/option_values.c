@@ -95,6 +95,26 @@ static int set_number(const struct option_def *d, uint64_t *v, const char *arg, 
 	return 0;
 }
 
+/* Numbers and sizes whose fields are shorter than 64 bits. */
+static int set_short(const struct option_def *d, void *to, const char *arg, char *why,
+		     size_t why_len)
+{
+	uint64_t v = 0;
+	int err = 0;
+
+	if (d->type == OPT_BYTES32)
+		err = set_bytes(d, &v, arg, why, why_len);
+	else if (d->type != OPT_U32_OFF || strcmp(arg, "off") != 0)
+		err = set_number(d, &v, arg, why, why_len);
+	if (err)
+		return err;
+	if (d->type == OPT_U16)
+		*(uint16_t *)to = (uint16_t)v;
+	else
+		*(uint32_t *)to = (uint32_t)v;
+	return 0;
+}
+
 static int set_onoff(const struct option_def *d, bool *v, const char *arg, char *why,
 		     size_t why_len)
 {
@@ -388,8 +408,6 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 	       size_t why_len)
 {
 	const char *text = arg ? arg : "";
-	uint64_t v = 0;
-	int err = 0;
 
 	if (!d->arg && arg)
 		return bad(d, why, why_len, "takes no argument");
@@ -403,32 +421,14 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 	case OPT_ONOFF:
 		return set_onoff(d, field(d, o), text, why, why_len);
 	case OPT_STRING:
-		*(const char **)field(d, o) = text;
-		break;
 	case OPT_OPTIONAL:
 		*(const char **)field(d, o) = text;
 		break;
 	case OPT_U16:
-		err = set_number(d, &v, text, why, why_len);
-		if (err == 0)
-			*(uint16_t *)field(d, o) = (uint16_t)v;
-		break;
 	case OPT_U32:
-		err = set_number(d, &v, text, why, why_len);
-		if (err == 0)
-			*(uint32_t *)field(d, o) = (uint32_t)v;
-		break;
 	case OPT_U32_OFF:
-		if (strcmp(text, "off") != 0)
-			err = set_number(d, &v, text, why, why_len);
-		if (err == 0)
-			*(uint32_t *)field(d, o) = (uint32_t)v;
-		break;
 	case OPT_BYTES32:
-		err = set_bytes(d, &v, text, why, why_len);
-		if (err == 0)
-			*(uint32_t *)field(d, o) = (uint32_t)v;
-		break;
+		return set_short(d, field(d, o), text, why, why_len);
 	case OPT_BYTES64:
 		return set_bytes(d, field(d, o), text, why, why_len);
 	case OPT_WORD:
@@ -460,7 +460,7 @@ int option_set(const struct option_def *d, struct run_options *o, const char *ar
 	case OPT_GATEWAY_PORTS:
 		return set_gateway_ports(d, field(d, o), text, why, why_len);
 	}
-	return err;
+	return 0;
 }
 
 static void show_subnet(const struct stack_config *c, char *buf, size_t len)

@@ -30,7 +30,6 @@
 #include "src/cli/options.h"
 #include "src/cli/run.h"
 #include "src/cli/stats.h"
-#include "src/cli/version.h"
 #include "src/control/control.h"
 #include "src/vmm/boot.h"
 #include "src/vmm/cmdproto.h"
@@ -298,25 +297,18 @@ static void on_shutdown(void *ctx)
 static int add_control(struct session *s)
 {
 	const struct control_config cc = {
-		.path = s->o->control,
-		.version = sluice_version,
 		.command = "run",
 		.start_ns = s->stats.start_ns,
 		.loop = vm_loop(s->vm),
 		.worker = s->worker,
 		.sight = &s->sight,
-		.policy = &s->o->policy,
 		.jail = &s->jail.status,
 		.queue = queue_counters,
 		.shutdown = on_shutdown,
 		.ctx = s,
 	};
-	int err;
 
-	if (!s->o->control)
-		return 0;
-	err = control_new(&s->control, &cc);
-	return err < 0 ? failed(s, err, "--control: %s: %s", cc.path, strerror(-err)) : 0;
+	return netcfg_control(s->o, &cc, &s->control, s->why, sizeof(s->why));
 }
 
 static int set_timeout(struct session *s)

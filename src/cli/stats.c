@@ -55,28 +55,15 @@ static void stack_rows(const struct stack_counters *n, row_fn row, void *ctx)
 	}
 }
 
-struct memory_rows {
-	struct stack_memory row[STACK_MEMORY_ROWS];
-	uint32_t n;
-};
-
-static int get_memory(void *ctx, struct stack *st)
-{
-	struct memory_rows *m = ctx;
-
-	m->n = stack_memory_rows(st, m->row, STACK_MEMORY_ROWS);
-	return 0;
-}
-
 /* What is out now; --alloc-report has the rest. */
 static void memory_rows(struct net_worker *w, row_fn row, void *ctx)
 {
-	struct memory_rows m;
+	struct stack_memory m[STACK_MEMORY_ROWS];
+	uint32_t n = net_worker_memory(w, m);
 
-	net_worker_call(w, get_memory, &m);
-	for (uint32_t i = 0; i < m.n; i++) {
-		if (strcmp(m.row[i].kind, "pool") == 0)
-			row(ctx, "pools", m.row[i].name, m.row[i].in_use);
+	for (uint32_t i = 0; i < n; i++) {
+		if (strcmp(m[i].kind, "pool") == 0)
+			row(ctx, "pools", m[i].name, m[i].in_use);
 	}
 }
 

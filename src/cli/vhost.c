@@ -27,7 +27,6 @@
 #include "src/cli/netcfg.h"
 #include "src/cli/options.h"
 #include "src/cli/stats.h"
-#include "src/cli/version.h"
 #include "src/control/control.h"
 #include "src/vmm/io_loop.h"
 #include "virtio/vhost_user.h"
@@ -205,27 +204,18 @@ static void on_shutdown(void *ctx)
 static int add_control(struct server *s, char *why, size_t why_len)
 {
 	const struct control_config cc = {
-		.path = s->o->control,
-		.version = sluice_version,
 		.command = "vhost-user",
 		.start_ns = s->start_ns,
 		.loop = s->loop,
 		.worker = s->worker,
 		.sight = &s->sight,
-		.policy = &s->o->policy,
 		.jail = &s->jail.status,
 		.queue = queue_counters,
 		.shutdown = on_shutdown,
 		.ctx = s,
 	};
-	int ret;
 
-	if (!s->o->control)
-		return 0;
-	ret = control_new(&s->control, &cc);
-	if (ret < 0)
-		snprintf(why, why_len, "--control: %s: %s", cc.path, strerror(-ret));
-	return ret;
+	return netcfg_control(s->o, &cc, &s->control, why, why_len);
 }
 
 /* Everything that takes rights. */

@@ -117,14 +117,6 @@ struct memory {
 	uint32_t n;
 };
 
-static int copy_memory(void *ctx, struct stack *st)
-{
-	struct memory *m = ctx;
-
-	m->n = stack_memory_rows(st, m->row, STACK_MEMORY_ROWS);
-	return 0;
-}
-
 /* A metric's values stand together, so each figure walks all rows of a kind. */
 static void walk_kind(const struct memory *m, const char *kind, const struct metric_sink *s)
 {
@@ -158,9 +150,9 @@ static void walk_kind(const struct memory *m, const char *kind, const struct met
 static void walk_memory(struct net_worker *w, const struct metric_sink *s)
 {
 	static const char *const kinds[] = { "pool", "flows", "scratch" };
-	struct memory m = { .n = 0 };
+	struct memory m;
 
-	net_worker_call(w, copy_memory, &m);
+	m.n = net_worker_memory(w, m.row);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		walk_kind(&m, kinds[i], s);
 }

@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "src/base/base.h"
@@ -133,13 +132,10 @@ static int write_out(struct audit_log *a)
 	while (a->part < a->len) {
 		const char *p = a->buf + a->part;
 		size_t len = a->len - a->part;
-		ssize_t n = a->is_socket ? send(a->fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-					 : write(a->fd, p, len);
+		int n = writer_put(a->fd, a->is_socket, p, len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return errno;
+			return -n;
 		written(a, (uint32_t)n);
 	}
 	return 0;

@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -131,13 +130,10 @@ static int write_out(struct pcap *p)
 	while (p->part < p->len) {
 		const uint8_t *at = p->buf + p->part;
 		size_t len = p->len - p->part;
-		ssize_t n = p->is_socket ? send(p->fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-					 : write(p->fd, at, len);
+		int n = writer_put(p->fd, p->is_socket, at, len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return errno;
+			return -n;
 		p->part += (uint32_t)n;
 		counter_add(&p->bytes, (uint64_t)n);
 	}

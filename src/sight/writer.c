@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -274,6 +275,23 @@ void writer_remove(struct writer *w, int sink)
 		sem_post(&s->gone);
 	}
 	writer_kick(w);
+}
+
+/**
+ * writer_put() - as much of @len bytes as goes now; for a sink's functions
+ * @is_socket:	of @fd; then it does not wait
+ * @len:	INT_MAX at the most
+ *
+ * Return: bytes that went, or -errno
+ */
+int writer_put(int fd, bool is_socket, const void *p, size_t len)
+{
+	ssize_t n;
+
+	do {
+		n = is_socket ? send(fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL) : write(fd, p, len);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : (int)n;
 }
 
 /**

@@ -11,6 +11,7 @@
 
 #include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct spsc;
@@ -44,6 +45,7 @@ int writer_wake_fd(const struct writer *w);
 void writer_kick(struct writer *w);
 int writer_add(struct writer *w, struct spsc *ring, const struct sink_ops *ops, void *ctx);
 void writer_remove(struct writer *w, int sink);
+int writer_put(int fd, bool is_socket, const void *p, size_t len);
 bool writer_gone(struct writer *w, int sink, int wait_ms);
 
 #endif

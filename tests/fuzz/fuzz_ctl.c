@@ -53,6 +53,11 @@ int net_worker_call(struct net_worker *w, int (*fn)(void *ctx, struct stack *st)
 	return fn(ctx, w->st);
 }
 
+uint32_t net_worker_memory(struct net_worker *w, struct stack_memory rows[STACK_MEMORY_ROWS])
+{
+	return stack_memory_rows(w->st, rows, STACK_MEMORY_ROWS);
+}
+
 const struct net_worker_counters *net_worker_counters(const struct net_worker *w)
 {
 	return &w->n;
