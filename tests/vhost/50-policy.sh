@@ -5,15 +5,9 @@
 # of our own, a hundred clients through a forward, and what is changed meanwhile.
 #
 # Runs in a network namespace, so that it has a second host to allow and one to deny.
-if [ -z "${POLICY_NS:-}" ]; then
-	flags=-n
-	[ "$(id -u)" = 0 ] || flags=-Urn
-	unshare $flags true 2>/dev/null || {
-		echo "SKIP policy no network namespaces"
-		exit 0
-	}
-	POLICY_NS=1 exec unshare $flags sh "$0"
-fi
+OWN="--net"
+# shellcheck source=tests/vhost/own.sh
+. "$(dirname "$0")/own.sh"
 . "$(dirname "$0")/lib.sh"
 
 need_guest policy
@@ -34,11 +28,6 @@ soon test -s "$W/dns"
 DNS=127.0.0.1:$(sed 's/.*"port"://; s/}.*//' "$W/dns")
 soon test -s "$W/port"
 PORT=$(cat "$W/port")
-C=$W/c
-
-ctl() {
-	"$B/sluice" ctl --control "$C" "$@"
-}
 
 # --- names and networks --------------------------------------------------------
 back_end --control "$C" --dns "$DNS" --policy allowlist --allow 'tcp:*.test' \

@@ -19,7 +19,6 @@ soon test -s "$W/port"
 PORT=$(cat "$W/port")
 soon test -s "$W/dns"
 DNS=$(sed 's/.*"port"://; s/}.*//' "$W/dns")
-C=$W/c
 
 # In the guest: is what dig prints with these words the text?
 # shellcheck disable=SC2016 # for the guest to expand

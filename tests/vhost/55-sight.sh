@@ -5,18 +5,10 @@
 . "$(dirname "$0")/lib.sh"
 
 need_guest sight
-command -v jq >/dev/null || {
-	skip sight "no jq"
-	exit 0
-}
+need_programs sight jq
 server
 
-C=$W/ctl
 A=$W/audit
-
-ctl() {
-	"$B/sluice" ctl --control "$C" "$@"
-}
 
 # line FILTER: how many lines of the audit it selects.
 lines() {

@@ -7,20 +7,10 @@
 . "$(dirname "$0")/lib.sh"
 
 need_guest pcap
-for program in jq python3; do
-	command -v $program >/dev/null || {
-		skip pcap "no $program"
-		exit 0
-	}
-done
+need_programs pcap jq python3
 server
 
-C=$W/ctl
 READ=$(dirname "$0")/pcapng.py
-
-ctl() {
-	"$B/sluice" ctl --control "$C" "$@"
-}
 
 # fact FILE FILTER: what jq finds in the file's summary.
 fact() {

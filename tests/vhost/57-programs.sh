@@ -10,17 +10,9 @@
 #
 # Here, router and far are network namespaces, so every port number is free; and what
 # the group starts, in whichever of them, is gone when it ends.
-if [ -z "${PROGRAMS_NS:-}" ]; then
-	flags="--net --pid --fork --kill-child --mount-proc"
-	[ "$(id -u)" = 0 ] || flags="--user --map-root-user $flags"
-	# shellcheck disable=SC2086 # options are words
-	unshare $flags true 2>/dev/null || {
-		echo "SKIP programs no namespaces"
-		exit 0
-	}
-	# shellcheck disable=SC2086
-	PROGRAMS_NS=1 exec unshare $flags sh "$0"
-fi
+OWN="--net --pid --fork --kill-child --mount-proc"
+# shellcheck source=tests/vhost/own.sh
+. "$(dirname "$0")/own.sh"
 . "$(dirname "$0")/lib.sh"
 
 need_guest programs
@@ -107,9 +99,6 @@ for file in far here dns; do
 	soon test -s "$W/$file"
 done
 
-ctl() {
-	"$B/sluice" ctl --control "$W/c" "$@"
-}
 
 # In the guest. What it sends before its address of IPv6 is ready comes from one that no
 # router forwards.
@@ -130,7 +119,7 @@ until ip -6 addr show dev eth0 scope global -tentative | grep -q inet6 || [ \$n 
 	sleep 0.1
 done"
 TESTS=
-back_end --control "$W/c" --dns 127.0.0.1:53 --mtu 1500
+back_end --control "$C" --dns 127.0.0.1:53 --mtu 1500
 
 if has dig dig; then
 	TESTS="$TESTS

@@ -7,35 +7,14 @@
 #
 # In a mount namespace, for a disk of 64 KiB.
 # shellcheck disable=SC2086 # options are words
-if [ -z "${FAULTS_NS:-}" ]; then
-	flags=-m
-	[ "$(id -u)" = 0 ] || flags=-Urm
-	unshare $flags true 2>/dev/null || {
-		echo "SKIP hostfaults no mount namespaces"
-		exit 0
-	}
-	FAULTS_NS=1 exec unshare $flags sh "$0"
-fi
+OWN="--mount"
+# shellcheck source=tests/vhost/own.sh
+. "$(dirname "$0")/own.sh"
 . "$(dirname "$0")/lib.sh"
 
 need_guest hostfaults
-for program in jq python3 prlimit; do
-	command -v $program >/dev/null || {
-		skip hostfaults "no $program"
-		exit 0
-	}
-done
+need_programs hostfaults jq python3 prlimit
 server
-
-C=$W/ctl
-
-ctl() {
-	"$B/sluice" ctl --control "$C" "$@"
-}
-
-not() {
-	! "$@"
-}
 
 # drops REASON: how many the back-end has counted.
 drops() {

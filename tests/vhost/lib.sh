@@ -28,6 +28,7 @@ fi
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 S=$W/s
+C=$W/ctl
 
 # Bytes of a bulk test, whole and for each of eight flows.
 if [ -n "${CHECK_LONG:-}" ]; then
@@ -53,6 +54,27 @@ need_guest() {
 		skip "$1" "$_lack"
 		exit 0
 	}
+}
+
+# need_programs NAME PROGRAM...: end the group with a SKIP where one of them is not there.
+need_programs() {
+	_name=$1
+	shift
+	for _program in "$@"; do
+		command -v "$_program" >/dev/null || {
+			skip "$_name" "no $_program"
+			exit 0
+		}
+	done
+}
+
+not() {
+	! "$@"
+}
+
+# ctl COMMAND...: of a back-end whose control socket is $C.
+ctl() {
+	"$B/sluice" ctl --control "$C" "$@"
 }
 
 # server: the far end, where the engine's peers are: its address in $PEER and port in
