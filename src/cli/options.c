@@ -437,3 +437,31 @@ void run_options_help(enum command command, FILE *out)
 	}
 	fputs(command == COMMAND_RUN ? run_outro : vhost_outro, out);
 }
+
+/**
+ * run_options_begin() - what a command begins with: its options, and a log as they have it
+ * @argc, @argv:	what follows the command's word
+ * @status:	out, on false
+ *
+ * Return: false: the program ends with *@status; what there was to say has been said
+ */
+bool run_options_begin(struct run_options *o, enum command command, int argc, char **argv,
+		       int *status)
+{
+	char why[VM_WHY_MAX];
+
+	run_options_defaults(o);
+	if (run_options_parse(o, command, argc, argv, why, sizeof(why)) < 0) {
+		fprintf(stderr, "sluice: %s\n", why);
+		*status = EXIT_USAGE;
+		return false;
+	}
+	if (o->help) {
+		run_options_help(command, stdout);
+		*status = 0;
+		return false;
+	}
+	log_set_level((enum log_level)o->log_level);
+	log_set_format((enum log_format)o->log_format);
+	return true;
+}

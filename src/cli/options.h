@@ -155,6 +155,8 @@ void run_options_free(struct run_options *o);
 int run_options_parse(struct run_options *o, enum command command, int argc, char **argv, char *why,
 		      size_t why_len);
 void run_options_help(enum command command, FILE *out);
+bool run_options_begin(struct run_options *o, enum command command, int argc, char **argv,
+		       int *status);
 
 /* option_values.c */
 bool option_repeats(const struct option_def *d);

@@ -514,24 +514,14 @@ int run_main(int argc, char **argv)
 {
 	uint64_t start_ns = clock_now_ns();
 	struct run_options o;
-	char why[VM_WHY_MAX];
 	int status;
 
-	run_options_defaults(&o);
-	if (run_options_parse(&o, COMMAND_RUN, argc, argv, why, sizeof(why)) < 0) {
-		fprintf(stderr, "sluice: %s\n", why);
-		return EXIT_USAGE;
-	}
-	if (o.help) {
-		run_options_help(COMMAND_RUN, stdout);
-		return 0;
-	}
+	if (!run_options_begin(&o, COMMAND_RUN, argc, argv, &status))
+		return status;
 	if (o.memory % RAM_SIZE_STEP) {
 		fprintf(stderr, "sluice: --memory: not a multiple of %lluM\n", RAM_SIZE_STEP >> 20);
 		return EXIT_USAGE;
 	}
-	log_set_level((enum log_level)o.log_level);
-	log_set_format((enum log_format)o.log_format);
 	status = run(&o, start_ns);
 	run_options_free(&o);
 	return status;

@@ -305,21 +305,12 @@ int vhost_main(int argc, char **argv)
 	struct run_options o;
 	int ret;
 
-	run_options_defaults(&o);
-	if (run_options_parse(&o, COMMAND_VHOST_USER, argc, argv, why, sizeof(why)) < 0) {
-		fprintf(stderr, "sluice: %s\n", why);
-		return EXIT_USAGE;
-	}
-	if (o.help) {
-		run_options_help(COMMAND_VHOST_USER, stdout);
-		return 0;
-	}
+	if (!run_options_begin(&o, COMMAND_VHOST_USER, argc, argv, &ret))
+		return ret;
 	if (!o.socket) {
 		fputs("sluice: --socket PATH is needed; see sluice vhost-user --help\n", stderr);
 		return EXIT_USAGE;
 	}
-	log_set_level((enum log_level)o.log_level);
-	log_set_format((enum log_format)o.log_format);
 	s.o = &o;
 	s.start_ns = clock_now_ns();
 	ret = start(&s, why, sizeof(why));

@@ -146,19 +146,25 @@ void dtcp_assert_address(uint32_t addr)
 	assert_int_equal(get_be32(dnsmsg_get(&dt.got, DNS_ANSWER, 0).rdata), addr);
 }
 
+/* @resolver gets @q, answers it with one address, and the guest has that. */
+void dtcp_served_by(uint32_t resolver, struct conn *k, const struct dnsmsg *q, uint32_t addr)
+{
+	int fd = dtcp_resolver_gets(resolver, q);
+
+	dtcp_resolver_answers(fd, 0, addr);
+	dtcp_get_message(k, q);
+	dtcp_assert_address(addr);
+	close(fd);
+}
+
 /* One query of its own, answered by resolver 0 with an address. */
 void dtcp_resolve(struct conn *k, const char *name, uint32_t addr)
 {
 	static struct dnsmsg q;
-	int fd;
 
 	dnsmsg_query(&q, 77, name, DNS_TYPE_A);
 	dtcp_send_message(k, &q);
-	fd = dtcp_resolver_gets(0, &q);
-	dtcp_resolver_answers(fd, 0, addr);
-	dtcp_get_message(k, &q);
-	dtcp_assert_address(addr);
-	close(fd);
+	dtcp_served_by(0, k, &q, addr);
 }
 
 void dtcp_ask(struct conn *k, struct dnsmsg *q)

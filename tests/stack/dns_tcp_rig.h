@@ -63,6 +63,7 @@ int dtcp_resolver_gets(uint32_t i, const struct dnsmsg *q);
 void dtcp_resolver_sends(int fd);
 void dtcp_resolver_answers(int fd, uint16_t rcode, uint32_t addr);
 void dtcp_assert_address(uint32_t addr);
+void dtcp_served_by(uint32_t resolver, struct conn *k, const struct dnsmsg *q, uint32_t addr);
 void dtcp_resolve(struct conn *k, const char *name, uint32_t addr);
 void dtcp_ask(struct conn *k, struct dnsmsg *q);
 

@@ -41,6 +41,13 @@ static void guest_gets_from(struct dns_rig *d, uint32_t i)
 	assert_int_equal(get_be32(dnsmsg_get(&m, DNS_ANSWER, 0).rdata), i + 1);
 }
 
+/* Resolver @i answers, and the guest has that. */
+static void served_by(struct dns_rig *d, uint32_t i)
+{
+	answered_by(d, i, 0);
+	guest_gets_from(d, i);
+}
+
 /* It was silent for as long as we wait. */
 static void silent(struct dns_rig *d, uint32_t i)
 {
@@ -64,19 +71,15 @@ static void each_query_begins_with_the_first(void **state)
 		ask(&d);
 		silent(&d, 0);
 		silent(&d, 1);
-		answered_by(&d, 2, 0);
-		guest_gets_from(&d, 2);
+		served_by(&d, 2);
 		/* An answer to anything makes good for the silences before it. */
 		ask(&d);
-		answered_by(&d, 0, 0);
-		guest_gets_from(&d, 0);
+		served_by(&d, 0);
 		ask(&d);
 		silent(&d, 0);
-		answered_by(&d, 1, 0);
-		guest_gets_from(&d, 1);
+		served_by(&d, 1);
 		ask(&d);
-		answered_by(&d, 0, 0);
-		guest_gets_from(&d, 0);
+		served_by(&d, 0);
 	}
 	assert_int_equal(retries(&d), 9);
 	dns_rig_end(&d);
@@ -102,33 +105,28 @@ static void one_that_is_silent_often_is_asked_last_for_a_while(void **state)
 		assert_false(is_failing(&d, 0));
 		ask(&d);
 		silent(&d, 0);
-		answered_by(&d, 1, 0);
-		guest_gets_from(&d, 1);
+		served_by(&d, 1);
 	}
 	assert_true(is_failing(&d, 0));
 	ask(&d);
-	answered_by(&d, 1, 0); /* at once */
-	guest_gets_from(&d, 1);
+	served_by(&d, 1); /* at once */
 	/* It is still the last resort. */
 	ask(&d);
 	silent(&d, 1);
-	answered_by(&d, 0, 0);
-	guest_gets_from(&d, 0);
+	served_by(&d, 0);
 	assert_false(is_failing(&d, 0));
 
 	for (int i = 0; i < LIMIT_DNS_FAILS; i++) {
 		ask(&d);
 		silent(&d, 0);
-		answered_by(&d, 1, 0);
-		guest_gets_from(&d, 1);
+		served_by(&d, 1);
 	}
 	rig_advance(d.r, LIMIT_DNS_FAILED_NS);
 	/* One query tries it again; one silence more is enough. */
 	assert_false(is_failing(&d, 0));
 	ask(&d);
 	silent(&d, 0);
-	answered_by(&d, 1, 0);
-	guest_gets_from(&d, 1);
+	served_by(&d, 1);
 	assert_true(is_failing(&d, 0));
 	dns_rig_end(&d);
 }
@@ -145,8 +143,7 @@ static void one_that_cannot_tell_is_followed_by_the_next(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
 		ask(&d);
 		answered_by(&d, 0, codes[i]);
-		answered_by(&d, 1, 0); /* no time has passed */
-		guest_gets_from(&d, 1);
+		served_by(&d, 1); /* no time has passed */
 		ask(&d);
 		answered_by(&d, 0, codes[i]);
 		answered_by(&d, 1, codes[i]);
@@ -242,8 +239,7 @@ static void late_answers_are_counted_and_dropped(void **state)
 	dnsmsg_a(&first.m, 60, 11);
 	dns_rig_reply(&d, 0, &first);
 	late_is(&d, 3);
-	answered_by(&d, 0, 0);
-	guest_gets_from(&d, 0);
+	served_by(&d, 0);
 	rig_cycle(d.r);
 	assert_false(rig_pop(d.r, &pkt));
 	dns_rig_end(&d);
@@ -304,12 +300,10 @@ static void resolvers_can_be_exchanged(void **state)
 	assert_false(stack_set_resolvers(rig_stack(d.r), &old, 1));
 	assert_true(stack_set_resolvers(rig_stack(d.r), &new, 1));
 	rig_advance(d.r, TRY);
-	answered_by(&d, 1, 0);
-	guest_gets_from(&d, 1);
+	served_by(&d, 1);
 	dnsmsg_query(&m, 2, "kept.test", DNS_TYPE_A);
 	dns_rig_ask(&d, &m);
-	answered_by(&d, 1, 0);
-	guest_gets_from(&d, 1);
+	served_by(&d, 1);
 	assert_false(dns_rig_asked(&d, 0, &asked));
 	/* One under way that the old one answers in time is answered. */
 	ask(&d);
@@ -343,8 +337,7 @@ static void a_new_resolver_begins_with_a_clean_record(void **state)
 	for (int i = 0; i < LIMIT_DNS_FAILS; i++) {
 		ask(&d);
 		silent(&d, 0);
-		answered_by(&d, 1, 0);
-		guest_gets_from(&d, 1);
+		served_by(&d, 1);
 	}
 	assert_true(is_failing(&d, 0));
 	rig_advance(d.r, LIMIT_DNS_FAILED_NS);
@@ -360,8 +353,7 @@ static void a_new_resolver_begins_with_a_clean_record(void **state)
 	for (int i = 2; i < LIMIT_DNS_FAILS; i++) {
 		ask(&d);
 		silent(&d, 2);
-		answered_by(&d, 1, 0);
-		guest_gets_from(&d, 1);
+		served_by(&d, 1);
 	}
 	assert_false(is_failing(&d, 0));
 	dns_rig_end(&d);

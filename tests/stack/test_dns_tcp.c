@@ -157,7 +157,6 @@ static void queries_sent_ahead_are_answered_in_order(void **state)
 static void a_half_closed_guest_is_answered(void **state)
 {
 	static struct dnsmsg q;
-	int fd;
 
 	(void)state;
 	dtcp_begin(1);
@@ -165,12 +164,8 @@ static void a_half_closed_guest_is_answered(void **state)
 	dnsmsg_query(&q, 1, "a.test", DNS_TYPE_A);
 	dtcp_send_message(&dt.one, &q);
 	rig_conn_fin(dt.one.c);
-	fd = dtcp_resolver_gets(0, &q);
-	dtcp_resolver_answers(fd, 0, ADDR);
-	dtcp_get_message(&dt.one, &q);
-	dtcp_assert_address(ADDR);
+	dtcp_served_by(0, &dt.one, &q, ADDR);
 	RIG_CONN_UNTIL(dt.one.c, dt.one.c->fin);
-	close(fd);
 	dtcp_end();
 }
 
@@ -188,7 +183,7 @@ static void a_resolver_that_fails_is_followed_by_the_next(void **state)
 	dtcp_begin(2);
 	dtcp_conn_open(&dt.one, 40000);
 	for (uint32_t i = 0; i < 7; i++) {
-		int bad, fd;
+		int bad;
 
 		dtcp_ask(&dt.one, &q);
 		bad = dtcp_resolver_gets(0, &q);
@@ -220,20 +215,13 @@ static void a_resolver_that_fails_is_followed_by_the_next(void **state)
 			dtcp_resolver_sends(bad);
 			break;
 		}
-		fd = dtcp_resolver_gets(1, &q);
-		dtcp_resolver_answers(fd, 0, ADDR + i);
-		dtcp_get_message(&dt.one, &q);
-		dtcp_assert_address(ADDR + i);
+		dtcp_served_by(1, &dt.one, &q, ADDR + i);
 		assert_int_equal(retries(), i + 1);
-		close(fd);
 		if (i >= 3)
 			close(bad);
 		/* Its record is cleared, so that it is asked first again. */
 		dtcp_ask(&dt.one, &q);
-		fd = dtcp_resolver_gets(0, &q);
-		dtcp_resolver_answers(fd, 0, 1);
-		dtcp_get_message(&dt.one, &q);
-		close(fd);
+		dtcp_served_by(0, &dt.one, &q, 1);
 	}
 	assert_int_equal(rig_drops(dt.d.r, DROP_DNS_MALFORMED), 2);
 	dtcp_conn_close(dt.one.c);
@@ -253,11 +241,7 @@ static void silence_is_waited_for_by_nobody_else(void **state)
 	slow = dtcp_resolver_gets(0, &q);
 	dtcp_conn_open(&dt.two, 40001);
 	dtcp_ask(&dt.two, &other);
-	fd = dtcp_resolver_gets(0, &other);
-	dtcp_resolver_answers(fd, 0, 7);
-	dtcp_get_message(&dt.two, &other);
-	dtcp_assert_address(7);
-	close(fd);
+	dtcp_served_by(0, &dt.two, &other, 7);
 	rig_advance(dt.d.r, LIMIT_DNS_TRY_NS);
 	/* What comes now comes too late: that connection is gone. */
 	fd = dtcp_resolver_gets(1, &q);
@@ -270,11 +254,7 @@ static void silence_is_waited_for_by_nobody_else(void **state)
 	close(fd);
 	/* The session lives on. */
 	dtcp_ask(&dt.one, &q);
-	fd = dtcp_resolver_gets(0, &q);
-	dtcp_resolver_answers(fd, 0, 8);
-	dtcp_get_message(&dt.one, &q);
-	dtcp_assert_address(8);
-	close(fd);
+	dtcp_served_by(0, &dt.one, &q, 8);
 	dtcp_conn_close(dt.one.c);
 	dtcp_conn_close(dt.two.c);
 	dtcp_end();
@@ -284,7 +264,7 @@ static void silence_is_waited_for_by_nobody_else(void **state)
 static void one_that_is_silent_often_is_asked_last(void **state)
 {
 	static struct dnsmsg q;
-	int fd, slow;
+	int slow;
 
 	(void)state;
 	log_set_level(LOG_ERROR);
@@ -294,17 +274,11 @@ static void one_that_is_silent_often_is_asked_last(void **state)
 		dtcp_ask(&dt.one, &q);
 		slow = dtcp_resolver_gets(0, &q);
 		rig_advance(dt.d.r, LIMIT_DNS_TRY_NS);
-		fd = dtcp_resolver_gets(1, &q);
-		dtcp_resolver_answers(fd, 0, 7);
-		dtcp_get_message(&dt.one, &q);
+		dtcp_served_by(1, &dt.one, &q, 7);
 		close(slow);
-		close(fd);
 	}
 	dtcp_ask(&dt.one, &q);
-	fd = dtcp_resolver_gets(1, &q);
-	dtcp_resolver_answers(fd, 0, 7);
-	dtcp_get_message(&dt.one, &q);
-	close(fd);
+	dtcp_served_by(1, &dt.one, &q, 7);
 	dtcp_conn_close(dt.one.c);
 	dtcp_end();
 }

@@ -299,6 +299,17 @@ static void driver_is_detached_while_busy(void **state)
 	end(r);
 }
 
+/* A driver that begins anew finds a device that works. */
+static void another_driver(struct rig *r)
+{
+	vg_fini(&r->g);
+	vg_init(&r->g, r->start.features);
+	vg_start(&r->g, r->start.features, &r->start);
+	vg_fill_rx(&r->g, VG_QSIZE);
+	assert_int_equal(net_worker_attach(r->w, &r->start, r->g.kick), 0);
+	arp_round(r, 2);
+}
+
 /* H3, H55: a broken ring asks for a reset; the worker lives on and serves again. */
 static void broken_ring_does_not_end_the_worker(void **state)
 {
@@ -315,12 +326,7 @@ static void broken_ring_does_not_end_the_worker(void **state)
 		net_worker_call(r->w, count_call, &calls);
 	assert_int_equal(atomic_load(&r->broken), 1);
 	net_worker_detach(r->w, NULL);
-	vg_fini(&r->g);
-	vg_init(&r->g, r->start.features);
-	vg_start(&r->g, r->start.features, &r->start);
-	vg_fill_rx(&r->g, VG_QSIZE);
-	assert_int_equal(net_worker_attach(r->w, &r->start, r->g.kick), 0);
-	arp_round(r, 2);
+	another_driver(r);
 	end(r);
 }
 
@@ -336,12 +342,7 @@ static void second_driver_is_refused(void **state)
 	bad.features = 0;
 	assert_int_equal(net_worker_attach(r->w, &bad, r->g.kick), -EINVAL);
 	/* The refused start has left no watch behind. */
-	vg_fini(&r->g);
-	vg_init(&r->g, r->start.features);
-	vg_start(&r->g, r->start.features, &r->start);
-	vg_fill_rx(&r->g, VG_QSIZE);
-	assert_int_equal(net_worker_attach(r->w, &r->start, r->g.kick), 0);
-	arp_round(r, 2);
+	another_driver(r);
 	end(r);
 }
 
