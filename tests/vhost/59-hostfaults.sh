@@ -98,24 +98,8 @@ guest_end() {
 # --- stopped, and going on ---------------------------------------------------------
 # Transfers both ways follow each other until both ends have been stopped often enough,
 # so each stop is in the middle of some.
-moved_on() {
-	_now=$(payload "$C")
-	test "${_now:-0}" -gt "$1"
-}
-
 back_end --control "$C"
-"$B/nsguest" --socket "$S" -- sh -c "
-	go() {
-		until [ -e '$W/enough' ]; do
-			'$LOAD' bulk $TO --dir \$1 --size 8m --flows 4 || exit 1
-			echo \$1 >>'$W/transfers'
-		done
-	}
-	go up & up=\$!
-	go down & down=\$!
-	wait \$up && wait \$down" >"$W/moves" 2>&1 &
-front=$!
-pids="$pids $front"
+transfers 8m
 stops=0
 for victim in $SL $front $SL $front $SL $front; do
 	_at=$(payload "$C")

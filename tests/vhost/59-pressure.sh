@@ -84,10 +84,10 @@ fi
 program=$B/sluice
 back_end_in_group() {
 	sh -c "$in_group" "$G" "$program" vhost-user --socket "$S" --log-level info --stats="$W/stats" \
-		--control "$W/ctl" ${ENGINE:-} 2>"$W/log" &
+		--control "$C" ${ENGINE:-} 2>"$W/log" &
 	SL=$!
 	pids="$pids $SL"
-	soon "$program" ctl --control "$W/ctl" status
+	soon "$program" ctl --control "$C" status
 }
 
 usage() {
@@ -98,11 +98,6 @@ usage() {
 	fi
 }
 
-moved_on() {
-	_now=$(payload "$W/ctl")
-	test "${_now:-0}" -gt "$1"
-}
-
 # --- memory that is short, and then is not --------------------------------------------
 # Somebody in the group reads a file that does not fit, again and again: its pages and
 # ours are each other's. Written past the cache, they are clean and nobody's yet.
@@ -111,18 +106,7 @@ dd if=/dev/zero of="$file" bs=1048576 count=32 oflag=direct 2>/dev/null || file=
 server
 set_buffers $BUFFERS
 back_end_in_group
-"$B/nsguest" --socket "$S" -- sh -c "
-	go() {
-		until [ -e '$W/enough' ]; do
-			'$LOAD' bulk $TO --dir \$1 --size 4m --flows 4 || exit 1
-			echo \$1 >>'$W/transfers'
-		done
-	}
-	go up & up=\$!
-	go down & down=\$!
-	wait \$up && wait \$down" >"$W/moves" 2>&1 &
-front=$!
-pids="$pids $front"
+transfers 4m
 # It has touched all of the guest's buffers then, which nobody can take from it.
 soon moved_on 40000000
 limit=$(($(usage) + 4194304))
@@ -145,7 +129,7 @@ else
 fi
 [ $V = 2 ] || check pressure-of-buffers-is-felt "" \
 	test "$(cat "$G/memory.kmem.tcp.max_usage_in_bytes")" -ge $BUFFERS
-_at=$(payload "$W/ctl")
+_at=$(payload "$C")
 check pressure-leaves-some-way "$(cat "$W/log")" soon moved_on $((${_at:-0} + 4000000))
 sleep 2
 [ -z "$reader" ] || {
@@ -155,7 +139,7 @@ sleep 2
 check pressure-is-lifted "" set_limit $FREE
 [ $V = 1 ] || echo max >"$G/memory.high"
 check pressure-of-buffers-is-lifted "" set_buffers $FREE
-_at=$(payload "$W/ctl")
+_at=$(payload "$C")
 check pressure-gone-all-goes-on "$(cat "$W/log")" soon moved_on $((${_at:-0} + 50000000))
 : >"$W/enough"
 wait $front
@@ -191,7 +175,7 @@ status=$?
 check oom-is-seen-by-the-front-end "status $status; $(cat "$W/moves")" \
 	test $status = 125 -a "$(grep -c 'the back-end has hung up' "$W/moves")" = 1
 # What it leaves are two names in the file system, and they are in nobody's way.
-check oom-leaves-its-sockets "" test -S "$S" -a -S "$W/ctl"
+check oom-leaves-its-sockets "" test -S "$S" -a -S "$C"
 back_end_in_group
 guest oom -- "
 t oom-a-fresh-one-up \$load bulk $TO --dir up --size 16m --flows 4

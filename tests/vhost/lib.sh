@@ -116,6 +116,30 @@ engine_carried() {
 	check "engine-$BULK-was-used" "$carried bytes" test "$carried" -gt 1000000
 }
 
+# transfers SIZE: from now on transfers of so much follow each other both ways, four flows
+# each, until $W/enough is there: in a guest whose front-end is the process $front.
+# $W/transfers has a line for each that ended well.
+transfers() {
+	"$B/nsguest" --socket "$S" -- sh -c "
+		go() {
+			until [ -e '$W/enough' ]; do
+				'$LOAD' bulk $TO --dir \$1 --size $1 --flows 4 || exit 1
+				echo \$1 >>'$W/transfers'
+			done
+		}
+		go up & up=\$!
+		go down & down=\$!
+		wait \$up && wait \$down" >"$W/moves" 2>&1 &
+	front=$!
+	pids="$pids $front"
+}
+
+# moved_on BYTES: has the back-end at $C moved more than so many?
+moved_on() {
+	_now=$(payload "$C")
+	test "${_now:-0}" -gt "$1"
+}
+
 # guest NAME OPTIONS... -- TESTS: run TESTS, lines of `t NAME COMMAND`, in a namespace
 # behind the back-end. That it comes to its end is a test as well.
 guest() {
