@@ -414,6 +414,19 @@ static int accept_one(int lfd)
 	return fd;
 }
 
+/* A consumer that has connected at *@lfd and does not read, and @n records told since. */
+static int consumer(int *lfd, uint64_t n)
+{
+	int fd;
+
+	*lfd = listen_at();
+	open_log();
+	fd = accept_one(*lfd);
+	while (told < n)
+		tell_number(told);
+	return fd;
+}
+
 /* A consumer that sleeps and then reads: whole lines, and one that says what it missed. */
 static void a_slow_consumer_loses_lines_and_is_told(void **state)
 {
@@ -423,11 +436,7 @@ static void a_slow_consumer_loses_lines_and_is_told(void **state)
 
 	(void)state;
 	memset(seen, 0, sizeof(seen));
-	lfd = listen_at();
-	open_log();
-	fd = accept_one(lfd);
-	while (told < TOO_MANY)
-		tell_number(told);
+	fd = consumer(&lfd, TOO_MANY);
 	assert_true(status().lost > 0);
 	read_until(fd, told, seen, &last, &lost);
 	assert_int_equal(lost, status().lost);
@@ -450,11 +459,7 @@ static void a_consumer_may_come_back(void **state)
 
 	(void)state;
 	memset(seen, 0, sizeof(seen));
-	lfd = listen_at();
-	open_log();
-	fd = accept_one(lfd);
-	while (told < 2000)
-		tell_number(told);
+	fd = consumer(&lfd, 2000);
 	SOON(recv(fd, some, sizeof(some), MSG_DONTWAIT) == sizeof(some));
 	close(fd);
 	close(lfd);
@@ -483,11 +488,7 @@ static void the_end_does_not_wait_for_a_consumer_for_long(void **state)
 	int lfd, fd;
 
 	(void)state;
-	lfd = listen_at();
-	open_log();
-	fd = accept_one(lfd);
-	while (told < TOO_MANY)
-		tell_number(told);
+	fd = consumer(&lfd, TOO_MANY);
 	since = clock_now_ns();
 	audit_log_free(log_);
 	log_ = NULL;
