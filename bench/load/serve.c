@@ -67,6 +67,16 @@ static bool moved(struct conn *c, ssize_t n)
 	return n >= 0;
 }
 
+/* Have @n bytes come? Where no more will, that is the end of @c. */
+static bool came(struct conn *c, ssize_t n)
+{
+	if (n <= 0 && !passing(n)) {
+		resets += n < 0 && errno == ECONNRESET;
+		end(c);
+	}
+	return n > 0;
+}
+
 /* Sends what `line` holds from `sent` on; then the mode that `next` names. */
 static void send_reply(struct conn *c)
 {
@@ -160,13 +170,8 @@ static void receive(struct conn *c)
 {
 	ssize_t n = recv(c->w.fd, buf, sizeof(buf), 0);
 
-	if (passing(n))
+	if (!came(c, n))
 		return;
-	if (n <= 0) {
-		resets += n < 0 && errno == ECONNRESET;
-		end(c);
-		return;
-	}
 	take_upload(c, buf, (size_t)n);
 }
 
@@ -425,13 +430,8 @@ static void read_line(struct conn *c)
 	const char *stop;
 	bool http;
 
-	if (passing(n))
+	if (!came(c, n))
 		return;
-	if (n <= 0) {
-		resets += n < 0 && errno == ECONNRESET;
-		end(c);
-		return;
-	}
 	c->have += (size_t)n;
 	c->line[c->have] = '\0';
 	http = !strncmp(c->line, "GET ", 4) || !strncmp(c->line, "PUT ", 4);

@@ -34,12 +34,18 @@ static void down_open(struct pair *d, const struct rig_config *cfg)
 	pair_connect(d);
 }
 
+/* ... and the guest has the first @total bytes. */
+static void down_to(struct pair *d, const struct rig_config *cfg, uint64_t total)
+{
+	down_open(d, cfg);
+	RIG_UNTIL(d->r, pair_download(d, total));
+}
+
 static void download(const struct rig_config *cfg, uint64_t total)
 {
 	struct pair d;
 
-	down_open(&d, cfg);
-	RIG_UNTIL(d.r, pair_download(&d, total));
+	down_to(&d, cfg, total);
 	assert_int_equal(COUNT(d.r, tcp_retransmits), 0);
 	assert_int_equal(COUNT(d.r, tcp_rx_payload), total);
 	pair_end(&d);
@@ -51,8 +57,7 @@ static void every_byte_arrives_by_tso(void **state)
 	(void)state;
 	struct pair d;
 
-	down_open(&d, NULL);
-	RIG_UNTIL(d.r, pair_download(&d, 16 * MIB));
+	down_to(&d, NULL, 16 * MIB);
 	assert_true(d.c.gso_frames > 0);
 	assert_true(d.c.max_payload > 60000);
 	assert_int_equal(COUNT(d.r, tcp_retransmits), 0);
@@ -67,8 +72,7 @@ static void every_byte_arrives_without_tso(void **state)
 
 	down_config(&cfg);
 	cfg.caps.rx_tso4 = false;
-	down_open(&d, &cfg);
-	RIG_UNTIL(d.r, pair_download(&d, 8 * MIB));
+	down_to(&d, &cfg, 8 * MIB);
 	assert_int_equal(d.c.max_payload, 1460);
 	/* Several frames to a receive. */
 	assert_true(COUNT(d.r, syscalls) < d.c.frames);
@@ -173,8 +177,7 @@ static void guest_that_does_not_read_loses_nothing(void **state)
 	struct pair d;
 	uint64_t before;
 
-	down_open(&d, NULL);
-	RIG_UNTIL(d.r, pair_download(&d, 1 * MIB));
+	down_to(&d, NULL, 1 * MIB);
 	d.c.window = 0;
 	rig_conn_ack(&d.c);
 	pair_download_fill(&d, 8 * MIB);
@@ -196,8 +199,7 @@ static void lost_window_update_is_found_by_a_probe(void **state)
 	(void)state;
 	struct pair d;
 
-	down_open(&d, NULL);
-	RIG_UNTIL(d.r, pair_download(&d, 100000));
+	down_to(&d, NULL, 100000);
 	d.c.window = 0;
 	rig_conn_ack(&d.c);
 	pair_download_fill(&d, 2 * MIB);
@@ -273,8 +275,7 @@ static void lost_frame_is_resent_on_duplicate_acks(void **state)
 
 	down_config(&cfg);
 	cfg.caps.rx_tso4 = false; /* frames enough for duplicate ACKs */
-	down_open(&d, &cfg);
-	RIG_UNTIL(d.r, pair_download(&d, 200000));
+	down_to(&d, &cfg, 200000);
 	now = rig_now(d.r);
 	d.c.lose = 1;
 	RIG_UNTIL(d.r, pair_download(&d, 2 * MIB));
@@ -315,8 +316,7 @@ static void lost_tail_is_resent_on_timeout(void **state)
 	(void)state;
 	struct pair d;
 
-	down_open(&d, NULL);
-	RIG_UNTIL(d.r, pair_download(&d, 100000));
+	down_to(&d, NULL, 100000);
 	d.c.lose = 100;
 	pair_download_fill(&d, 100500);
 	assert_int_equal(d.c.rx_bytes, 100000);
@@ -336,8 +336,7 @@ static void blackout_is_survived(void **state)
 	(void)state;
 	struct pair d;
 
-	down_open(&d, NULL);
-	RIG_UNTIL(d.r, pair_download(&d, 50000));
+	down_to(&d, NULL, 50000);
 	d.c.lose = UINT32_MAX;
 	pair_download_fill(&d, 2 * MIB);
 	rig_advance(d.r, 10 * NS_PER_S);
@@ -356,8 +355,7 @@ static void paused_guest_loses_nothing(void **state)
 	struct pair d;
 	uint64_t got = 0;
 
-	down_open(&d, NULL);
-	RIG_UNTIL(d.r, pair_download(&d, 100000));
+	down_to(&d, NULL, 100000);
 	for (int i = 0; i < 2; i++) {
 		rig_set_auto_refill(d.r, false);
 		pair_write(&d, d.sent + 8 * MIB);
