@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# A host without memory: a back-end in a memory cgroup of its own with hardly more than it
-# has, and with the page cache and the buffers of its sockets taken from that. What is
+# A host without memory: a back-end in a memory cgroup of its own whose every page is taken,
+# by the page cache of somebody who wants more, and whose sockets have hardly a buffer. What is
 # moved arrives to the byte, slowly, and at its old pace once there is memory again; and
 # what the kernel kills for want of memory leaves nothing that the next one stumbles on.
 #
@@ -72,7 +72,7 @@ if ! make_group; then
 fi
 # What is in it must be gone first.
 trap 'cleanup; rm -f "$B/pressure"; wait_for 10 rmdir "$G" || true' EXIT
-FREE=1073741824 BUFFERS=131072
+FREE=1073741824 BUFFERS=1048576
 # What is short here is not to be had elsewhere.
 if [ $V = 2 ]; then
 	[ ! -e "$G/memory.swap.max" ] || echo 0 >"$G/memory.swap.max"
@@ -102,14 +102,17 @@ usage() {
 # Somebody in the group reads a file that does not fit, again and again: its pages and
 # ours are each other's. Written past the cache, they are clean and nobody's yet.
 file=$B/pressure
-dd if=/dev/zero of="$file" bs=1048576 count=32 oflag=direct 2>/dev/null || file=
+dd if=/dev/zero of="$file" bs=1048576 count=128 oflag=direct 2>/dev/null || file=
 server
 set_buffers $BUFFERS
 back_end_in_group
 transfers 4m
-# It has touched all of the guest's buffers then, which nobody can take from it.
+# By v1, one direction may have all that there is of buffers, and the other none until there
+# is more: the kernel then drops what comes in.
 soon moved_on 40000000
-limit=$(($(usage) + 4194304))
+# The reader takes what there is; it must leave something that can be taken from it, or the
+# kernel kills.
+limit=$(($(usage) + 33554432))
 before=$(pressed)
 # By v2 the buffers are in it, and nobody can take them away: it is slowed down there, and
 # would be killed far above.
@@ -162,9 +165,12 @@ pids="$pids $front"
 soon moved_on 20000000
 echo 1000 >/proc/$SL/oom_score_adj
 set_limit $(($(usage) + 4194304))
-sh -c "$in_group" "$G" sh -c 'head -c 33554432 /dev/zero | tail -c 33554432 >/dev/null; :' 2>/dev/null &
+sh -c "$in_group" "$G" sh -c 'head -c 268435456 /dev/zero | tail -c 268435456 >/dev/null; :' 2>/dev/null &
 hog=$!
-soon grep -q '^State:.Z' /proc/$SL/status || kill -TERM $SL
+has_ended() {
+	! grep -q '^State:.[^Z]' /proc/$SL/status
+}
+soon has_ended || kill $SL
 wait $SL 2>/dev/null
 status=$?
 check oom-kills "status $status" test $status = 137

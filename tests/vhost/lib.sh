@@ -118,12 +118,12 @@ engine_carried() {
 
 # transfers SIZE: from now on transfers of so much follow each other both ways, four flows
 # each, until $W/enough is there: in a guest whose front-end is the process $front.
-# $W/transfers has a line for each that ended well.
+# $W/transfers has a line for each that ended well; one may wait for a fault to be over.
 transfers() {
 	"$B/nsguest" --socket "$S" -- sh -c "
 		go() {
 			until [ -e '$W/enough' ]; do
-				'$LOAD' bulk $TO --dir \$1 --size $1 --flows 4 || exit 1
+				'$LOAD' bulk $TO --dir \$1 --size $1 --flows 4 --timeout 600 || exit 1
 				echo \$1 >>'$W/transfers'
 			done
 		}
