@@ -19,7 +19,7 @@ mtu_test() {
 }
 
 servers
-to="--to 10.0.2.2:$PORT --timeout 120"
+to="--to 10.0.2.2:$PORT --timeout 240"
 guest_tests traffic 18 --max-conn-rate 0 --max-conns 256 --dns "$DNS" --stats="$W/stats" -- sh -c "$GUEST_T
 t uses-msi-x grep -i msi.*virtio /proc/interrupts
 t entropy-device sh -c 'head -c 16 /dev/hwrng | grep -q .'
