@@ -82,8 +82,6 @@ static void used(int q, uint32_t len)
 		FUZZ_CHECK(len == 0, "%u bytes of queue %d", len, q);
 }
 
-static const struct ring_device device = { QUEUES, queue, used };
-
 static bool broken(void)
 {
 	return vcon->dev.status & VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -176,8 +174,9 @@ static void settle(void)
 }
 
 /* The driver says nothing more, and the owner takes whatever there is. */
-static void stop(void)
+static void stop(uint8_t how)
 {
+	(void)how;
 	if (!vcon->running)
 		return;
 	for (uint32_t i = 0; i < PORTS; i++)
@@ -232,16 +231,7 @@ static void step(const uint8_t *rec)
 {
 	uint32_t i = rec[1] % PORTS;
 
-	if (ring_step(rec))
-		return;
 	switch (rec[0] & 15) {
-	case RING_TURN:
-		turn();
-		break;
-	case RING_RESTART:
-		stop();
-		start();
-		break;
 	case MESSAGE:
 		message(rec);
 		break;
@@ -259,6 +249,16 @@ static void step(const uint8_t *rec)
 	}
 }
 
+static const struct ring_device device = {
+	.queues = QUEUES,
+	.queue = queue,
+	.used = used,
+	.start = start,
+	.stop = stop,
+	.turn = turn,
+	.step = step,
+};
+
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	static const struct vcon_port_ops ops = { on_open, on_data, on_room };
@@ -272,10 +272,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 		port[i].take = UINT32_MAX;
 	FUZZ_CHECK(vcon_new(&vcon, &ring.mem, ports, PORTS) == 0);
 	ring_begin(&device, vcon->dev.features);
-	start();
-	for (; len >= RING_RECORD; data += RING_RECORD, len -= RING_RECORD)
-		step(data);
-	stop();
+	ring_run(data, len);
 	for (uint16_t q = 0; q < QUEUES; q++)
 		for (int i = 0; i < VQ_FAULT_COUNT; i++)
 			fuzz_work.refused += counter_get(&vcon->dev.queue[q].n.faults[i]);

@@ -42,8 +42,6 @@ static void used(int q, uint32_t len)
 	fuzz_work.done += len > 0;
 }
 
-static const struct ring_device device = { 1, queue, used };
-
 static bool broken(void)
 {
 	return rng->dev.status & VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -60,8 +58,9 @@ static void turn(void)
 }
 
 /* The driver says nothing more: as the owner's loop does, until nothing is to be done. */
-static void stop(void)
+static void stop(uint8_t how)
 {
+	(void)how;
 	if (!rng->q.started)
 		return;
 	turn(); /* the driver has kicked */
@@ -80,31 +79,20 @@ static void start(void)
 		ring_driver_ok(&rng->dev);
 }
 
-static void step(const uint8_t *rec)
-{
-	if (ring_step(rec))
-		return;
-	switch (rec[0] & 15) {
-	case RING_TURN:
-		turn();
-		break;
-	case RING_RESTART:
-		stop();
-		start();
-		break;
-	default:
-		break;
-	}
-}
+static const struct ring_device device = {
+	.queues = 1,
+	.queue = queue,
+	.used = used,
+	.start = start,
+	.stop = stop,
+	.turn = turn,
+};
 
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	FUZZ_CHECK(vrng_new(&rng, &ring.mem) == 0);
 	ring_begin(&device, rng->dev.features);
-	start();
-	for (; len >= RING_RECORD; data += RING_RECORD, len -= RING_RECORD)
-		step(data);
-	stop();
+	ring_run(data, len);
 	for (int i = 0; i < VQ_FAULT_COUNT; i++)
 		fuzz_work.refused += counter_get(&rng->dev.queue[0].n.faults[i]);
 	vrng_free(rng);

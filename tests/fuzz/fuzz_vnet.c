@@ -46,13 +46,12 @@ struct stack {
 /**
  * struct world - all that is not in struct ring, for one input
  * @broken:	the device has asked for a reset
- * @drain:	frames are sent until the receive ring is empty, before the device stops
  */
 static struct world {
 	struct vnet *v;
 	struct stack st;
 	struct vq_counters n[VNET_QUEUES];
-	bool broken, drain;
+	bool broken;
 } w;
 
 /* --- the stack ------------------------------------------------------------------------ */
@@ -156,8 +155,6 @@ static void used(int q, uint32_t len)
 	fuzz_work.done += q == VNET_CTRL && len;
 }
 
-static const struct ring_device device = { VNET_QUEUES, queue, used };
-
 /* Before anything that may make the device touch memory. */
 static void look(void)
 {
@@ -219,10 +216,11 @@ static void drain_rx(void)
 }
 
 /*
- * The driver says nothing more: whatever the queues have is used, or they are broken.
- * Then the device stops; what it had and has not used it has not taken.
+ * The driver says nothing more: whatever the queues have is used, or they are broken; with
+ * bit 0 of @how, the receive ring as well. Then the device stops; what it had and has not
+ * used it has not taken.
  */
-static void stop(void)
+static void stop(uint8_t how)
 {
 	uint16_t next_avail[VNET_QUEUES], had[VNET_QUEUES];
 
@@ -235,7 +233,7 @@ static void stop(void)
 	for (int q = VNET_TX; q <= VNET_CTRL; q++)
 		if (!w.broken && ring.cfg[q].ready)
 			ring_check_live(q);
-	if (!w.broken && w.drain)
+	if (!w.broken && how & 1)
 		drain_rx();
 	look();
 	for (int q = 0; q < VNET_QUEUES; q++)
@@ -278,12 +276,7 @@ static void start(void)
 
 static void step(const uint8_t *rec)
 {
-	if (ring_step(rec))
-		return;
 	switch (rec[0] & 15) {
-	case RING_TURN:
-		turn();
-		break;
 	case FRAME:
 		look();
 		send_frame(&w.st, get_le16(rec + 1), get_le16(rec + 3), rec[5]);
@@ -296,11 +289,6 @@ static void step(const uint8_t *rec)
 	case GIVE:
 		do_give_back(rec[1]);
 		break;
-	case RING_RESTART:
-		w.drain = rec[1] & 1; /* the old one's receive ring */
-		stop();
-		start();
-		break;
 	case KICK:
 		look();
 		vnet_rx_kicked(w.v);
@@ -312,19 +300,25 @@ static void step(const uint8_t *rec)
 	}
 }
 
+static const struct ring_device device = {
+	.queues = VNET_QUEUES,
+	.queue = queue,
+	.used = used,
+	.start = start,
+	.stop = stop,
+	.turn = turn,
+	.step = step,
+};
+
 void fuzz_one(const uint8_t *data, size_t len)
 {
 	const struct vnet_config cfg = { .mac = { 2 }, .mtu = 1500 };
 	uint64_t faults = 0;
 
 	memset(&w, 0, sizeof(w));
-	w.drain = true;
 	ring_begin(&device, vnet_features(&cfg));
 	FUZZ_CHECK(vnet_new(&w.v, &cfg, &w.st) == 0);
-	start();
-	for (; len >= RING_RECORD; data += RING_RECORD, len -= RING_RECORD)
-		step(data);
-	stop();
+	ring_run(data, len);
 	vnet_free(w.v);
 	for (int q = 0; q < VNET_QUEUES; q++)
 		for (int i = 0; i < VQ_FAULT_COUNT; i++)

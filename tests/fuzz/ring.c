@@ -158,10 +158,8 @@ static void offer(const struct vq_config *c, uint16_t head, int16_t by)
 	put_le16(avail + 2, (uint16_t)(idx + by));
 }
 
-/**
- * ring_queue_of() - the queue that a step is about
- */
-int ring_queue_of(const uint8_t *rec)
+/* The queue that a step is about. */
+static int queue_of(const uint8_t *rec)
 {
 	return (rec[0] >> 4 & 7) % ring.dev->queues;
 }
@@ -173,7 +171,7 @@ int ring_queue_of(const uint8_t *rec)
  */
 bool ring_step(const uint8_t *rec)
 {
-	int q = ring_queue_of(rec);
+	int q = queue_of(rec);
 	const struct vq_config *c = &ring.cfg[q];
 	uint8_t *p;
 
@@ -209,4 +207,36 @@ bool ring_step(const uint8_t *rec)
 	default:
 		return false;
 	}
+}
+
+static void one(const uint8_t *rec)
+{
+	const struct ring_device *dev = ring.dev;
+
+	if (ring_step(rec))
+		return;
+	switch (rec[0] & 15) {
+	case RING_TURN:
+		dev->turn();
+		break;
+	case RING_RESTART:
+		dev->stop(rec[1]);
+		dev->start();
+		break;
+	default:
+		if (dev->step)
+			dev->step(rec);
+		break;
+	}
+}
+
+/**
+ * ring_run() - a driver comes, does the steps of an input, and goes
+ */
+void ring_run(const uint8_t *data, size_t len)
+{
+	ring.dev->start();
+	for (; len >= RING_RECORD; data += RING_RECORD, len -= RING_RECORD)
+		one(data);
+	ring.dev->stop(1);
 }

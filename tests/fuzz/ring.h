@@ -9,7 +9,7 @@
  *	byte 0	bits 0..3: what (enum ring_step_kind); bits 4..6: the queue
  *	1..7	see the enum
  *
- * ring_step() does those that are the driver's alone. The others are the target's, which
+ * ring_run() does those that are the driver's alone. The others are the target's, which
  * puts ring_look() before and ring_check() behind whatever lets the device touch memory.
  *
  * The account is our own: before each turn of the device the chains that wait are walked,
@@ -57,11 +57,20 @@ enum ring_step_kind {
  * @queues:	of the device
  * @queue:	one of them as the device has it
  * @used:	the device has used a chain of queue @q with @len bytes; NULL = never mind
+ * @start:	a driver comes: ring_start(), and what the device has to do with it
+ * @stop:	it goes, and everything that it left must be settled; @how: byte 1 of
+ *		RING_RESTART, 1 in the end
+ * @turn:	the device's turn
+ * @step:	a step of the target's own; NULL = it has none
  */
 struct ring_device {
 	int queues;
 	struct virtq *(*queue)(int q);
 	void (*used)(int q, uint32_t len);
+	void (*start)(void);
+	void (*stop)(uint8_t how);
+	void (*turn)(void);
+	void (*step)(const uint8_t *rec);
 };
 
 /**
@@ -108,7 +117,7 @@ void ring_begin(const struct ring_device *dev, uint64_t features);
 int ring_start(void);
 void ring_driver_ok(struct vdev *d);
 bool ring_step(const uint8_t *rec);
-int ring_queue_of(const uint8_t *rec);
+void ring_run(const uint8_t *data, size_t len);
 void *ring_at(uint64_t gpa, uint64_t len);
 
 /* ring_account.c: the account */
