@@ -304,6 +304,16 @@ bool vnet_notify_on(struct vnet *v)
 	return more && !v->broken;
 }
 
+/**
+ * vnet_rx_starved() - does the stack wait for receive buffers?
+ *
+ * Then only a kick, or vnet_notify_on(), tells of new ones.
+ */
+bool vnet_rx_starved(const struct vnet *v)
+{
+	return v->rx.starved;
+}
+
 /* Copy @len bytes at @off out of guest memory; the caller knows that they exist. */
 void vnet_gather(const struct iovec *iov, uint32_t cnt, uint64_t off, void *buf, uint32_t len)
 {

@@ -78,5 +78,6 @@ void vnet_rx_kicked(struct vnet *v);
 void vnet_ctrl_drain(struct vnet *v);
 void vnet_publish(struct vnet *v);
 bool vnet_notify_on(struct vnet *v);
+bool vnet_rx_starved(const struct vnet *v);
 
 #endif

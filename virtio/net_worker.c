@@ -9,7 +9,9 @@
  * stack work, and publishes. Then, before it may sleep, it asks the guest for
  * kicks and looks at the rings once more: a chain that came before the guest
  * could see that kicks are wanted is found by that look, one that came later
- * brings a kick. Under load the second look finds work and no kick is needed.
+ * brings a kick. Under load the second look finds work and no kick is needed. Where it
+ * was asked to, the worker looks on for a while before it asks (poll_wait.h), unless
+ * receive buffers are wanted, which no cycle looks for by itself.
  *
  * Kick eventfds are watched edge-triggered and never read: each signal is an
  * edge, and the counter behind it means nothing to us.
@@ -39,6 +41,7 @@
 #include "src/base/sem.h"
 #include "src/base/thread.h"
 #include "tcpstack/loop.h"
+#include "virtio/poll_wait.h"
 #include "virtio/test_spin.h"
 
 typedef int (*worker_fn)(struct net_worker *w, void *ctx);
@@ -67,6 +70,7 @@ struct net_worker {
 	struct kick kicks[VNET_QUEUES];
 	struct vq_counters *queue_counters[VNET_QUEUES];
 	struct alloc_count heap_base;
+	struct poll_wait poll;
 	struct net_worker_counters n;
 
 	pthread_mutex_t call_lock;
@@ -135,16 +139,32 @@ static void count_heap(struct net_worker *w)
 	counter_set(&w->n.maps, here->maps - w->heap_base.maps);
 }
 
+/* Frames that have passed, either way. */
+static uint64_t frames(const struct net_worker *w)
+{
+	const struct stack_counters *n = stack_counters(w->st);
+
+	return counter_get(&n->tx_frames) + counter_get(&n->rx_frames);
+}
+
+static bool look_on(struct net_worker *w, bool worked)
+{
+	bool again = poll_wait_again(&w->poll, loop_now(w->lp), worked);
+
+	counter_add(&w->n.polls, again && !worked);
+	return again && !vnet_rx_starved(w->v);
+}
+
 static void cycles(struct net_worker *w)
 {
 	bool may_sleep = false;
-	uint64_t spun = 0;
+	uint64_t spun = 0, seen = 0;
 
 	while (!w->stop) {
-		bool more;
+		bool more, worked;
 
 		counter_add(&w->n.sleeps, may_sleep);
-		loop_wait(w->lp, may_sleep);
+		worked = loop_wait(w->lp, may_sleep) > 0;
 		serve_mailbox(w);
 		more = vnet_tx_drain(w->v);
 		vnet_ctrl_drain(w->v);
@@ -153,7 +173,9 @@ static void cycles(struct net_worker *w)
 		counter_inc(&w->n.cycles);
 		count_heap(w);
 		test_spin(&spun);
-		may_sleep = !more && !vnet_notify_on(w->v);
+		worked |= frames(w) != seen;
+		seen = frames(w);
+		may_sleep = !more && !look_on(w, worked) && !vnet_notify_on(w->v);
 	}
 }
 
@@ -205,6 +227,7 @@ int net_worker_new(struct net_worker **out, const struct net_worker_config *cfg)
 
 	if (!w)
 		return -ENOMEM;
+	w->poll.max_ns = cfg->poll_ns;
 	w->thread.name = "sluice-net";
 	w->thread.init = cfg->thread_init;
 	w->thread.init_ctx = cfg->thread_ctx;

@@ -21,6 +21,8 @@ struct net_worker_config {
 	struct stack_config stack;
 	/* The thread is made by net_worker_start(); until then the caller is the worker. */
 	bool later;
+	/* How long at most to look for work before a sleep, nanoseconds; 0 = not at all. */
+	uint64_t poll_ns;
 	/* Runs on the new thread before its first cycle (seccomp, affinity); may be NULL. */
 	int (*thread_init)(void *ctx);
 	void *thread_ctx;
@@ -29,10 +31,11 @@ struct net_worker_config {
 /**
  * struct net_worker_counters - single writer: the worker
  * @allocs, @frees, @maps:	heap calls of the thread since its first cycle
+ * @polls:	cycles without work in which it looked on and did not sleep
  * @cpu_ns:	CPU time of the thread, as of the last net_worker_counters()
  */
 struct net_worker_counters {
-	struct counter cycles, sleeps, cpu_ns;
+	struct counter cycles, sleeps, polls, cpu_ns;
 	struct counter allocs, frees, maps;
 };
 

@@ -6,12 +6,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "src/base/base.h"
+#include "src/base/clock.h"
 #include "src/base/log.h"
 #include "src/base/why.h"
 #include "src/cli/version.h"
@@ -91,6 +93,18 @@ static int check_congestion(const char *name, char *why, size_t why_len)
 	}
 	close(fd);
 	return err;
+}
+
+/* What --poll-us comes to: nothing where looking would take the time from who works. */
+static uint64_t poll_ns(const struct run_options *o)
+{
+	cpu_set_t cpus;
+
+	if (o->poll_us && !sched_getaffinity(0, sizeof(cpus), &cpus) && CPU_COUNT(&cpus) < 2) {
+		log_warn("net", "--poll-us: with one processor nothing comes while we look: off");
+		return 0;
+	}
+	return o->poll_us * NS_PER_US;
 }
 
 struct add {
@@ -237,6 +251,7 @@ int netcfg_worker(const struct run_options *o, struct jail *jail, struct sight *
 	struct net_worker_config wc = {
 		.stack = o->stack,
 		.later = true,
+		.poll_ns = poll_ns(o),
 		.thread_init = jail_thread_net,
 		.thread_ctx = jail,
 	};

@@ -48,6 +48,7 @@ enum command { COMMAND_RUN, COMMAND_VHOST_USER, COMMANDS };
  * @log_level, @log_format:	enum log_level, enum log_format
  * @force:		run though this host's KVM cannot be expected to work
  * @help:		--help was given: nothing else counts
+ * @poll_us:		how long the worker looks for work before it sleeps; 0 = not at all
  * @socket:		of vhost-user: where the front-end connects
  * @once:		of vhost-user: end with the first front-end
  * @jail:		give up all rights that are not needed once the guest runs
@@ -82,6 +83,7 @@ struct run_options {
 	bool force;
 	bool jail;
 	bool help;
+	uint32_t poll_us;
 	const char *socket;
 	bool once;
 	const char *audit;

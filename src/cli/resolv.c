@@ -82,7 +82,7 @@ static bool next_line(struct lines *in, char line[RESOLV_LINE_BYTES], bool *whol
 uint8_t resolv_parse(int fd, const char *name, struct endpoint *out, uint8_t max)
 {
 	struct lines in = { .fd = fd };
-	char line[RESOLV_LINE_BYTES];
+	char line[RESOLV_LINE_BYTES] = "";
 	uint8_t n = 0;
 	bool whole;
 

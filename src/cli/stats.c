@@ -81,6 +81,7 @@ static void walk(const struct run_stats *s, row_fn row, void *ctx)
 		row(ctx, "worker", "maps", counter_get(&w->maps));
 		row(ctx, "worker", "cycles", counter_get(&w->cycles));
 		row(ctx, "worker", "sleeps", counter_get(&w->sleeps));
+		row(ctx, "worker", "polls", counter_get(&w->polls));
 		row(ctx, "worker", "cpu_ms", counter_get(&w->cpu_ns) / NS_PER_MS);
 		stack_rows(net_worker_stack_counters(s->worker), row, ctx);
 		memory_rows(s->worker, row, ctx);

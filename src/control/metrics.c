@@ -61,6 +61,7 @@ static void walk_worker(const struct net_worker *w, const struct metric_sink *s)
 	} rows[] = {
 		{ "cycles", "cycles of the network worker", &n->cycles },
 		{ "sleeps", "cycles in which it was ready to sleep", &n->sleeps },
+		{ "polls", "idle cycles in which it looked on (--poll-us)", &n->polls },
 		{ "cpu_ns", "CPU time of its thread, nanoseconds", &n->cpu_ns },
 		{ "allocations", "heap allocations of its thread since the start", &n->allocs },
 		{ "frees", "heap frees of its thread since the start", &n->frees },

@@ -360,9 +360,11 @@ static void what_is_on_or_off_has_a_short_form(void **state)
 	assert_int_equal(o.stack.mtu, 1500);
 }
 
-static void the_cache_of_dns_can_be_off(void **state)
+static void some_numbers_can_be_off(void **state)
 {
+	static const char *const names[] = { "dns-cache", "poll-us" };
 	struct run_options o;
+	uint32_t seen = 0;
 	char text[16];
 
 	(void)state;
@@ -371,18 +373,26 @@ static void the_cache_of_dns_can_be_off(void **state)
 
 		if (d->type != OPT_U32_OFF)
 			continue;
-		assert_string_equal(d->name, "dns-cache");
-		assert_int_equal(PARSE(&o, "--dns-cache", "off"), 0);
-		assert_int_equal(o.stack.dns_cache, 0);
-		option_show(d, &o, text, sizeof(text));
-		assert_string_equal(text, "off");
-		assert_int_equal(PARSE(&o, "--dns-cache=17"), 0);
-		assert_int_equal(o.stack.dns_cache, 17);
+		assert_in_range(seen, 0, ARRAY_SIZE(names) - 1);
+		assert_string_equal(d->name, names[seen++]);
+		run_options_defaults(&o);
+		assert_int_equal(option_set(d, &o, "17", why, sizeof(why)), 0);
 		option_show(d, &o, text, sizeof(text));
 		assert_string_equal(text, "17");
+		assert_int_equal(option_set(d, &o, "off", why, sizeof(why)), 0);
+		option_show(d, &o, text, sizeof(text));
+		assert_string_equal(text, "off");
 	}
+	assert_int_equal(seen, ARRAY_SIZE(names));
+	assert_int_equal(PARSE(&o, "--dns-cache=17", "--poll-us", "50"), 0);
+	assert_int_equal(o.stack.dns_cache, 17);
+	assert_int_equal(o.poll_us, 50);
+	assert_int_equal(PARSE(&o, "--dns-cache", "off"), 0);
+	assert_int_equal(o.stack.dns_cache, 0);
+	assert_int_equal(o.poll_us, 0); /* unless it is asked for */
 	REFUSED("--dns-cache: 0 is not within 1..65536", "--dns-cache", "0");
 	REFUSED("--dns-cache: \"on\" is not a number", "--dns-cache", "on");
+	REFUSED("--poll-us: 1001 is not within 1..1000", "--poll-us", "1001");
 }
 
 /* Whatever a row shows as its default, it also takes. */
@@ -505,7 +515,7 @@ int main(void)
 		cmocka_unit_test(hostnames_are_of_labels),
 		cmocka_unit_test(rules_for_the_guests_own_network_are_refused),
 		cmocka_unit_test(what_is_on_or_off_has_a_short_form),
-		cmocka_unit_test(the_cache_of_dns_can_be_off),
+		cmocka_unit_test(some_numbers_can_be_off),
 		cmocka_unit_test(environment_adds_up_in_order),
 		cmocka_unit_test(rules_keep_their_order),
 		cmocka_unit_test(statistics_take_a_file_only_behind_an_equals_sign),
