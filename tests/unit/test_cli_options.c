@@ -259,6 +259,7 @@ static void refused(const char *const *words, const char *text)
 	assert_null(strchr(why, '\n'));
 	if (!strstr(why, text))
 		fail_msg("\"%s\" does not say \"%s\"", why, text);
+	run_options_free(&o);
 }
 
 #define REFUSED(text, ...) refused((const char *const[]){ __VA_ARGS__, NULL }, text)
