@@ -16,9 +16,17 @@ lines() {
 }
 
 back_end --control "$C" --audit "$A" --log-format json --deny "tcp:127.0.0.1:1-9"
+# In the guest: until its flows have ended by themselves; they are reset when it goes.
+ENDED="n=0
+while '$B/sluice' ctl --control '$C' flows tcp | grep -q ^tcp && [ \$n -lt 600 ]; do
+	n=\$((n + 1))
+	sleep 0.1
+done"
+
 guest audit -- "
 t audit-upload \$load bulk $TO --dir up --size 3m
 t audit-denied not \$load rr --to 10.0.2.2:7 --count 1 --size 1 --timeout 5
+$ENDED
 "
 mv "$A" "$A.1"
 kill -HUP "$SL"
@@ -26,6 +34,7 @@ soon test -e "$A"
 check audit-reopens "" soon test -e "$A"
 guest audit-again -- "
 t audit-after-rotation \$load bulk $TO --dir down --size 1m
+$ENDED
 "
 ctl --json audit status >"$W/status" 2>&1
 check audit-lost-nothing "$(cat "$W/status")" \
