@@ -166,16 +166,21 @@ static void give_up(struct pcap *p, int err)
 		end_it(p, PCAP_FAILED, err);
 }
 
-/* The last block, where everything before it was written. */
+/*
+ * The last block, where everything before it was written. The worker may be at a frame
+ * this moment, if it is the file that ends: what matches and is not there is lost, in
+ * whichever of the counters it will stand.
+ */
 static void close_file(struct pcap *p)
 {
+	uint64_t written = counter_get(&p->written), matched = counter_get(&p->cap.matched);
 	const struct pcapng_stats s = {
 		.start_ns = p->start_ns + p->to_utc_ns,
 		.end_ns = clock_now_ns() + p->to_utc_ns,
 		.seen = counter_get(&p->cap.seen),
-		.matched = counter_get(&p->cap.matched),
-		.lost = counter_get(&p->cap.ring.lost) + counter_get(&p->discarded),
-		.written = counter_get(&p->written),
+		.matched = matched,
+		.lost = matched - written,
+		.written = written,
 	};
 	int err;
 
