@@ -59,6 +59,7 @@ struct kick {
  * @posted:	the mailbox is full; set by the caller, cleared by the worker
  * @done:	posted when the call has been made
  * @stop:	written by a call, so on the worker
+ * @frames_seen:	either way, when @poll was last asked
  */
 struct net_worker {
 	struct stack *st;
@@ -71,6 +72,7 @@ struct net_worker {
 	struct vq_counters *queue_counters[VNET_QUEUES];
 	struct alloc_count heap_base;
 	struct poll_wait poll;
+	uint64_t frames_seen;
 	struct net_worker_counters n;
 
 	pthread_mutex_t call_lock;
@@ -139,18 +141,17 @@ static void count_heap(struct net_worker *w)
 	counter_set(&w->n.maps, here->maps - w->heap_base.maps);
 }
 
-/* Frames that have passed, either way. */
-static uint64_t frames(const struct net_worker *w)
+/* Look once more rather than sleep? @events: the cycle began with some. */
+static bool look_on(struct net_worker *w, bool events)
 {
 	const struct stack_counters *n = stack_counters(w->st);
+	uint64_t frames = counter_get(&n->tx_frames) + counter_get(&n->rx_frames);
+	bool worked = events || frames != w->frames_seen, again;
 
-	return counter_get(&n->tx_frames) + counter_get(&n->rx_frames);
-}
-
-static bool look_on(struct net_worker *w, bool worked)
-{
-	bool again = poll_wait_again(&w->poll, loop_now(w->lp), worked);
-
+	if (!w->poll.max_ns)
+		return false;
+	w->frames_seen = frames;
+	again = poll_wait_again(&w->poll, loop_now(w->lp), worked);
 	counter_add(&w->n.polls, again && !worked);
 	return again && !vnet_rx_starved(w->v);
 }
@@ -158,13 +159,13 @@ static bool look_on(struct net_worker *w, bool worked)
 static void cycles(struct net_worker *w)
 {
 	bool may_sleep = false;
-	uint64_t spun = 0, seen = 0;
+	uint64_t spun = 0;
 
 	while (!w->stop) {
-		bool more, worked;
+		bool more, events;
 
 		counter_add(&w->n.sleeps, may_sleep);
-		worked = loop_wait(w->lp, may_sleep) > 0;
+		events = loop_wait(w->lp, may_sleep) > 0;
 		serve_mailbox(w);
 		more = vnet_tx_drain(w->v);
 		vnet_ctrl_drain(w->v);
@@ -173,9 +174,7 @@ static void cycles(struct net_worker *w)
 		counter_inc(&w->n.cycles);
 		count_heap(w);
 		test_spin(&spun);
-		worked |= frames(w) != seen;
-		seen = frames(w);
-		may_sleep = !more && !look_on(w, worked) && !vnet_notify_on(w->v);
+		may_sleep = !more && !look_on(w, events) && !vnet_notify_on(w->v);
 	}
 }
 

@@ -9,9 +9,9 @@
  * need be, before it is escaped, so that the object is always whole.
  * A line that cannot be written, or not to its end, is lost: that must never stop a
  * worker. It is counted, and the next line that finds room comes behind one that says
- * how many are missing there; one that was torn ends where the next begins. Rate limits count per
- * call site in a fixed interval and say, in the first line that passes again, how many were
- * withheld.
+ * how many are missing there; one that was torn ends where the next begins. Rate
+ * limits count per call site in a fixed interval and say, in the first line that
+ * passes again, how many were withheld.
  */
 #include "src/base/log.h"
 
