@@ -18,9 +18,9 @@ once_is_enough() {
 	grep -vE '^(PASS |SKIP |ok )' "$2" | grep -qiE 'wrong|differ|sha256|sanitizer|runtime error:|^==[0-9]+==|sluice: error: bug'
 }
 
-# first_failure FILE: the first line that tells what failed
-first_failure() {
-	grep -m 1 -E '^(FAIL |not ok [0-9]+ - )' "$1" || tail -n 1 "$1"
+# failures FILE: the lines that tell what failed
+failures() {
+	grep -E '^(FAIL |not ok [0-9]+ - )' "$1"
 }
 
 # passes_again FILE COMMAND...: runs it AGAIN times, each time with its output in FILE.
@@ -30,6 +30,21 @@ passes_again() {
 	shift
 	for ((i = 0; i < AGAIN; i++)); do
 		"$@" >"$file" 2>&1 || return 1
-		! grep -qE '^(FAIL |not ok [0-9]+ - )' "$file" || return 1
+		! failures "$file" >/dev/null || return 1
 	done
+}
+
+# unsteady NAME STATUS FILE COMMAND...: COMMAND has ended with STATUS, its output is FILE.
+# Status 0: it has failed, and passes now; FILE is of the last time, and a line has said so.
+unsteady() {
+	local name=$1 status=$2 file=$3 what
+	shift 3
+	[ "${AGAIN:-0}" -gt 0 ] || return 1
+	what=$(failures "$file" | head -n 1)
+	[ "$status" != 0 ] || [ -n "$what" ] || return 1
+	! once_is_enough "$status" "$file" || return 1
+	passes_again "$file.again" "$@" || return 1
+	what=${what:-$(tail -n 1 "$file")}
+	mv "$file.again" "$file"
+	echo "UNSTEADY $name: failed, then passed $AGAIN of $AGAIN: status $status, $what"
 }

@@ -21,8 +21,8 @@
 # shellcheck disable=SC2034 # for whoever sources this
 retries=0 label=
 
-groups_out=$(mktemp) groups_again=$(mktemp)
-trap 'rm -f "$groups_out" "$groups_again"' EXIT
+groups_out=$(mktemp)
+trap 'rm -f "$groups_out" "$groups_out.again"' EXIT
 
 # shellcheck source=tests/again.sh
 . "$(dirname "${BASH_SOURCE[0]}")/again.sh"
@@ -72,13 +72,8 @@ run_groups() {
 			echo "RETRY $name status $status: $(last_words)($(count PASS) had passed:" \
 				"$(sed -n 's/^PASS //p' "$groups_out" | paste -s -d ' '))"
 		done
-		if [ $((status + $(count FAIL))) -gt 0 ] && [ "${AGAIN:-0}" -gt 0 ] &&
-			! once_is_enough "$status" "$groups_out" &&
-			passes_again "$groups_again" run_group "$group"; then
-			echo "UNSTEADY $name: failed, then passed $AGAIN of $AGAIN: status $status," \
-				"$(first_failure "$groups_out")"
+		if unsteady "$name" "$status" "$groups_out" run_group "$group"; then
 			status=0
-			cp "$groups_again" "$groups_out"
 		fi
 		grep -E '^(PASS|FAIL|SKIP) ' "$groups_out" | sed "s,^\(....\) ,\1 $label," || true
 		passed=$((passed + $(count PASS)))
