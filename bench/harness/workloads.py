@@ -216,18 +216,14 @@ class Idle(Workload):
         return self.count
 
 
-class Segments(Workload):
-    """bench/ringpump: one flow, segments of a given size, no guest kernel."""
+class Pumped(Workload):
+    """bench/ringpump: one flow, no guest kernel; @args are its own."""
 
     unit = "MB"
 
-    def __init__(self, name, title, up, segment, seconds, **more):
-        super().__init__(name, title, ["--dir", "up" if up else "down", "--segment", segment,
+    def __init__(self, name, title, up, seconds, args, **more):
+        super().__init__(name, title, ["--dir", "up" if up else "down", *args,
                                        "--seconds", seconds], kinds=("pump",), **more)
-        self.segment = segment
-
-    def describe(self):
-        return {**super().describe(), "segment": self.segment}
 
     def run(self, rig, setup, cpus=None):
         """It meters by itself, out of slow start, and checks what arrives by itself."""
@@ -244,19 +240,26 @@ class Segments(Workload):
         return result["bytes"] / MB
 
 
-class Paced(Workload):
-    """bench/ringpump at a rate that all can keep up with.
+class Segments(Pumped):
+    """Segments of a given size, as many as go."""
+
+    def __init__(self, name, title, up, segment, seconds, **more):
+        super().__init__(name, title, up, seconds, ["--segment", segment], **more)
+        self.segment = segment
+
+    def describe(self):
+        return {**super().describe(), "segment": self.segment}
+
+
+class Paced(Pumped):
+    """A rate that all can keep up with.
 
     Beside one that moves more, a back-end's CPU time for a GB is that of busier caches and
     processors; only at equal speed is it that of the work.
     """
 
-    unit = "MB"
-    run, metrics, amount = Segments.run, Segments.metrics, Segments.amount
-
     def __init__(self, name, title, up, mbit, seconds, **more):
-        super().__init__(name, title, ["--dir", "up" if up else "down", "--rate", mbit,
-                                       "--seconds", seconds], kinds=("pump",), **more)
+        super().__init__(name, title, up, seconds, ["--rate", mbit], **more)
 
 
 SEGMENTS = (1448, 4096, 16384, 65480)
